@@ -1,0 +1,41 @@
+# `make` alone lists the verbs. Everything they make stays in this folder, environments in .venv.
+#   PYTHON=/path  use this interpreter only
+#   ARGS='...'    more arguments for pytest, the benchmarks or the echo server
+
+.NOTPARALLEL:
+.PHONY: help run-echo test lint format bench bench-quick clean
+
+export PYTHON
+
+help: ## list these verbs
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+
+run-echo: export PYTHONPATH = .
+run-echo: ## run the echo example, nothing installed; PORT=... chooses its port, Ctrl-C ends it
+	@exec $(or $(PYTHON),python3) .ci/foreground.py $(or $(PYTHON),python3) examples/echo_server.py $(ARGS)
+
+test: ## run the whole suite on every Python found of 3.11, 3.12 and 3.13
+	@.ci/test $(ARGS)
+
+lint: ## ruff's checks and format, mypy --strict
+	@.ci/environment lint default -e '.[lint,test]'
+	.venv/lint/bin/ruff check .
+	.venv/lint/bin/ruff format --check .
+	.venv/lint/bin/mypy .ci/foreground.py $(wildcard reactor examples tests/typed*)
+
+format: ## let ruff mend what it can
+	@.ci/environment lint default -e '.[lint,test]'
+	.venv/lint/bin/ruff check --fix-only .
+	.venv/lint/bin/ruff format .
+
+bench: ## run the benchmarks
+	@.ci/environment bench default -e . -r benchmarks/requirements.txt
+	.venv/bench/bin/python benchmarks/run.py $(ARGS)
+
+bench-quick: ## a short run of them
+	@.ci/environment bench default -e . -r benchmarks/requirements.txt
+	.venv/bench/bin/python benchmarks/run.py --quick $(ARGS)
+
+clean: ## remove all that these verbs have made
+	rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""What every benchmark needs: processes, readings, figures and their report."""

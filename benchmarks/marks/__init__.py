@@ -1,0 +1,1 @@
+"""One benchmark a file. Each takes `Settings` and returns a `Result`."""

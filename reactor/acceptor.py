@@ -1,0 +1,221 @@
+"""`Acceptor`: takes new requests from a listening (or datagram) socket and hands them to a server.
+
+One class for every kind of server, for they all have socketserver's hooks: `get_request`,
+`verify_request`, `process_request` and the rest are called where a subclass expects them. What
+differs is how many requests are taken in one turn: a server that runs its handlers at once
+takes one, so that nobody else waits for more than one of them.
+
+Accepting survives what accept(2) can say. A connection that is gone already is passed over.
+Out of descriptors or memory, the listener leaves the selector, for it would stay readable and
+spin, and comes back after a pause that grows from 5 to 100 ms.
+"""
+
+import socket
+import socketserver
+from enum import Enum
+from typing import Any, Protocol
+
+from reactor.events import EVENT_READ, EventHandler, event_handler_of
+from reactor.limits import Admission
+from reactor.log import Throttle, logger
+from reactor.loop import Reactor
+from reactor.net import OUT_OF_RESOURCES, PEER_GONE, host_of
+from reactor.timers import Timer
+
+FIRST_PAUSE = 0.005
+LONGEST_PAUSE = 0.1
+SERVICE_INTERVAL = 0.5
+
+#: Errors that concern one connection, or an earlier datagram, and not the listener.
+_PASSED_OVER = (ConnectionError, InterruptedError)
+
+
+class Server(Protocol):
+    """The part of `socketserver.BaseServer` that taking requests needs."""
+
+    socket: Any
+
+    def fileno(self) -> int: ...
+    def get_request(self) -> Any: ...
+    def verify_request(self, request: Any, client_address: Any) -> bool: ...
+    def process_request(self, request: Any, client_address: Any) -> None: ...
+    def handle_error(self, request: Any, client_address: Any) -> None: ...
+    def shutdown_request(self, request: Any) -> None: ...
+    def service_actions(self) -> None: ...
+    def server_close(self) -> None: ...
+
+
+def serve_request(server: Server, request: Any, client_address: Any) -> bool:
+    """Verify and process one request, as socketserver does it. Returns whether it was let in."""
+    if not server.verify_request(request, client_address):
+        server.shutdown_request(request)
+        return False
+    try:
+        server.process_request(request, client_address)
+    except Exception:
+        server.handle_error(request, client_address)
+        server.shutdown_request(request)
+    except BaseException:
+        server.shutdown_request(request)
+        raise
+    return True
+
+
+class Accepting(Enum):
+    """What an acceptor is doing."""
+
+    ACCEPTING = "accepting"
+    PAUSED = "paused"  #: out of resources; a timer brings it back
+    STOPPED = "stopped"
+
+
+class Acceptor(EventHandler):
+    """Registered in place of its *server* in *reactor*, whose thread it belongs to.
+
+    *per_turn*: requests taken in one turn. *admission*: who is let in, by the server's limits.
+    The listener is made non-blocking until `stop`. Closing it closes the server.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        reactor: Reactor,
+        *,
+        per_turn: int = 1,
+        may_block: bool = False,
+        admission: Admission | None = None,
+    ) -> None:
+        self.server = server
+        self.reactor = reactor
+        self.may_block = may_block  # type: ignore[misc]
+        self._per_turn = per_turn
+        self._admission = admission
+        self._state = Accepting.STOPPED
+        self._pause = FIRST_PAUSE
+        self._throttle = Throttle()
+        self._timeout: float | None = None
+        self._service: Timer | None = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.server!r}, {self._state.value}>"
+
+    def fileno(self) -> int:
+        return self.server.fileno()
+
+    def handle_registered(self) -> None:
+        self._state = Accepting.ACCEPTING
+        self._timeout = self.server.socket.gettimeout()
+        self.server.socket.setblocking(False)
+        self.service_every(SERVICE_INTERVAL)
+
+    def service_every(self, interval: float) -> None:
+        """Call the server's `service_actions` every *interval* seconds from now on."""
+        if self._service is not None:
+            self._service.cancel()
+        self._service = self.reactor.call_every(interval, self._service_actions)
+
+    def handle_read(self) -> None:
+        for _ in range(self._per_turn):
+            try:
+                request, client_address = self.server.get_request()
+            except OSError as exc:
+                if self._go_on_after(exc):
+                    continue
+                return
+            self._pause = FIRST_PAUSE
+            self._serve(request, client_address)
+            if self._state is not Accepting.ACCEPTING:
+                return  # a hook stopped or closed the server
+
+    def handle_exception(self, exc: BaseException) -> None:
+        """Log it and go on: one bad request must not end the server."""
+        logger.error("%r raised %s", self.server, type(exc).__name__, exc_info=exc)
+
+    def stop_accepting(self) -> None:
+        """Leave the selector and close the listener, so that newcomers are refused at once and
+        not left waiting in its queue."""
+        self.stop()
+        self.server.socket.close()
+
+    def stop(self) -> None:
+        """Leave the selector and give the listener back as it was. It may be registered again."""
+        if self._state is Accepting.STOPPED:
+            return
+        self._state = Accepting.STOPPED
+        if self._service is not None:
+            self._service.cancel()
+        if self.reactor.registered(self):
+            self.reactor.unregister(self)
+        if self.fileno() >= 0:
+            self.server.socket.settimeout(self._timeout)
+
+    def close(self) -> None:
+        self.stop()
+        self.server.server_close()
+
+    def _serve(self, request: Any, client_address: Any) -> None:
+        if self._admission is not None:
+            refusal = self._admission.refusal(host_of(client_address))
+            if refusal is not None:
+                self.reactor.requests.refuse(self.reactor.now, refusal, client_address)
+                self.server.shutdown_request(request)
+                return
+        try:
+            if not serve_request(self.server, request, client_address):
+                self.reactor.requests.turn_away()
+        except Exception:
+            # verify_request or handle_error itself: socketserver would end the whole server here.
+            try:
+                self.server.handle_error(request, client_address)
+            finally:
+                self.server.shutdown_request(request)
+
+    def _go_on_after(self, exc: OSError) -> bool:
+        """Whether to try the next one at once after `get_request` failed."""
+        if isinstance(exc, BlockingIOError):
+            return False
+        if isinstance(exc, _PASSED_OVER) or exc.errno in PEER_GONE:
+            logger.debug("%r: a request was gone before it was taken: %s", self.server, exc)
+            return True
+        if self.fileno() < 0:
+            self.stop()
+            return False
+        if exc.errno in OUT_OF_RESOURCES:
+            text = (
+                f"{self.server!r} cannot accept: {exc}; trying again every {LONGEST_PAUSE:g} s at the latest"
+            )
+        else:
+            text = f"{self.server!r}: get_request() failed: {exc!r}"
+        self._throttle.warning(self.reactor.now, type(exc).__name__, text)
+        self._state = Accepting.PAUSED
+        self.reactor.unregister(self)
+        self.reactor.call_later(self._pause, self._come_back)
+        self._pause = min(self._pause * 2, LONGEST_PAUSE)
+        return False
+
+    def _come_back(self) -> None:
+        if self._state is Accepting.PAUSED:
+            self._state = Accepting.ACCEPTING
+            self.reactor.register(self, EVENT_READ)
+
+    def _service_actions(self) -> None:
+        if self._state is Accepting.ACCEPTING and not self.reactor.registered(self):
+            self.stop()  # somebody unregistered the server
+        else:
+            self.server.service_actions()
+
+
+def runs_in_loop(server: Any) -> bool:
+    """Whether a classic server runs its handlers where its requests are taken, and they may wait."""
+    elsewhere = hasattr(server, "process_request_thread") or hasattr(server, "collect_children")
+    return not elsewhere and hasattr(server, "request_queue_size") and _is_stream(server)
+
+
+def _is_stream(server: Any) -> bool:
+    return getattr(server, "socket_type", None) == socket.SOCK_STREAM
+
+
+@event_handler_of.register
+def _(server: socketserver.BaseServer, reactor: Reactor) -> EventHandler:
+    """The standard library's servers, one request at a time."""
+    return Acceptor(server, reactor, may_block=runs_in_loop(server))  # type: ignore[arg-type]

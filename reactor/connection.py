@@ -1,0 +1,607 @@
+"""`Connection`: one live peer. A `StateMachine` with a socket and an outbox; a row of the table.
+
+The only place that calls `recv` and `send` on a stream. One object for each peer: the request
+handlers derive from it, so a handler is its own connection, machine, row and event handler.
+
+A delivery. `handle_read` makes one `recv` and feeds it to the machine, which enters the user's
+states. What is written meanwhile gathers in ``_batch``, and is joined and sent once when the
+delivery ends, however it ends. Whatever else runs user code on behalf of this connection
+(`_deliver`: the opening, a resumed inbox, offloaded results) is a delivery too. A `write` from
+anywhere else is sent at once. Only what the kernel refuses stays in the outbox, and only then
+is ``EVENT_WRITE`` asked for.
+
+What keeps messages back is told by ``blocked`` (see `machine`). Reading is given up lazily: a
+blocked connection reads one more buffer, if one comes, and only then leaves the selector;
+only one that owes too much (FULL) is not read from at all.
+
+The row's state is derived, never remembered: `_settle` works it out after each delivery, from
+what is owed, held and begun, and has the table make the change. The usual delivery begins and
+ends idle and changes nothing.
+
+The end. `close` sends what is owed, then shuts down the sending side, then reads and discards
+until EOF, for `linger_timeout` and `LINGER_BYTES` at most. `abort` skips all that. Both come to
+`_end`: out of the selector, and one closing upcall at the end of the turn.
+"""
+
+import contextlib
+import socket
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from functools import partial
+from threading import current_thread, get_ident
+from typing import Any
+
+from reactor.events import EVENT_READ, EVENT_WRITE, EventHandler
+from reactor.framing import FramingError
+from reactor.limits import Limits
+from reactor.log import logger
+from reactor.loop import Reactor
+from reactor.machine import BUDGET, CLOSED, FULL, HELD, PAUSED, Input, StateMachine
+from reactor.net import PEER_GONE
+from reactor.table import TIMEOUTS, RequestState
+
+#: Bytes of one `recv`. Making room for more costs more than it saves on small messages.
+RECEIVE_SIZE = 65536
+#: Bytes that gather in one delivery before they are sent.
+JOIN_SIZE = 65536
+#: Bytes read and thrown away at most after the last reply.
+LINGER_BYTES = 1 << 20
+
+_IDLE = RequestState.IDLE
+_READING = RequestState.READING
+
+Data = bytes | bytearray | memoryview
+
+
+class Connection(StateMachine, EventHandler):
+    """One live peer. Adopted by an acceptor or a connector; belongs to its reactor's thread.
+
+    `socket`: non-blocking; its owner closes it, after `handle_close`. `peer`: its address.
+    `reactor`, `limits`: its loop, its server's limits. `state`, `since`: of the row.
+    `received`, `written`, `sent`: bytes so far.
+    """
+
+    __slots__ = (
+        "_batch",
+        "_discarded",
+        "_future",
+        "_mask",
+        "_outbox",
+        "_reading_time",
+        "_row_state",
+        "limits",
+        "peer",
+        "reactor",
+        "received",
+        "sent",
+        "since",
+        "socket",
+        "written",
+    )
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name in _RESERVED.intersection(cls.__dict__):
+            raise TypeError(
+                f"{cls.__qualname__}.{name}: every connection keeps a value of that name: choose another"
+            )
+
+    #: How many times ``send_buffer_limit`` its own writes may pile up to; `None`: back-pressure is enough.
+    own_backlog: int | None = None
+
+    def _adopt(self, sock: socket.socket | None, peer: Any, reactor: Reactor, limits: Limits) -> None:
+        """Become a row of *reactor*, not open yet. Runs no user code."""
+        StateMachine.__init__(self, limits.max_request_size)
+        self.socket: Any = sock
+        self.peer = peer
+        self.reactor = reactor
+        self.limits = limits
+        self._row_state = RequestState.HANDSHAKE
+        self.since = reactor.now
+        self.received = self.written = self.sent = self._discarded = 0
+        self._reading_time = 0.0
+        self._batch: list[bytes] | None = None
+        self._outbox: bytearray | None = None
+        self._future: Future[Any] | None = None
+        self._mask = 0
+        reactor.add_row(self)
+
+    def _open(self) -> None:
+        """Run the user's opening code, then be watched."""
+        if not self.blocked & CLOSED:
+            self.reactor.requests.move(self, _IDLE)
+            self._deliver(self.handle_open)
+
+    # Upcalls
+
+    def handle_open(self) -> None:
+        """Called once, when the connection is there: expect something, write a greeting."""
+
+    def handle_drained(self) -> None:
+        """Called when the peer has taken all it is owed, after it had once refused some."""
+
+    def handle_close(self) -> None:
+        """The closing call: once, at the end of the turn, when the connection has ended."""
+
+    def handle_exception(self, exc: BaseException) -> None:
+        """Called inside the ``except`` with what any code of this connection raised. Reports it, then
+        closes; what was written before is sent. A refused message is one line, not a traceback."""
+        self.reactor.requests.failed()
+        if isinstance(exc, FramingError):
+            self._drop_input()
+            self.reactor.requests.limit_passed(self.reactor.now, type(exc).__name__, self, str(exc))
+        else:
+            self.report(exc)
+        self.close()
+
+    def report(self, exc: BaseException) -> None:
+        """Log an error with the row it belongs to."""
+        logger.error("%r raised %s", self, type(exc).__name__, exc_info=exc)
+
+    # What a handler may call
+
+    def write(self, data: Data) -> None:
+        """Send *data*, or what the kernel does not take of it as soon as it does.
+
+        Never blocks and never calls user code. What a handler writes while its own message is
+        being delivered is joined and sent once. To a closing connection it is dropped, with a
+        debug line. Raises `TypeError` for anything but bytes, and `RuntimeError` in any thread
+        but the reactor's: use ``reactor.call_soon_threadsafe(handler.write, data)`` there.
+        """
+        if type(data) is not bytes:
+            data = _as_bytes(data)
+        if self.reactor.thread != get_ident():
+            self._check_thread()
+        batch = self._batch
+        if batch is None:
+            self._write_at_once(data)
+            return
+        batch.append(data)
+        self.written += len(data)
+        if self.written - self.sent >= JOIN_SIZE:
+            self._flush()
+
+    def hold(self) -> None:
+        """Deliver no message until `release`: this request waits on something else than its peer."""
+        self.blocked |= HELD
+        if self._batch is None:
+            self._settle()
+
+    def release(self) -> None:
+        """End `hold`. Messages that came meanwhile are delivered in this turn or the next.
+
+        Raises `RuntimeError` if nothing is held. Does nothing once the connection is closing.
+        """
+        if not self.blocked & CLOSED:
+            super().release()
+            self.reactor.call_soon(self._resume)
+
+    def pause_reading(self) -> None:
+        """Take nothing from this peer for now: somebody else can't keep up with it."""
+        self.blocked |= PAUSED
+
+    def resume_reading(self) -> None:
+        """End `pause_reading`. Does nothing if reading is not paused."""
+        if self.blocked & PAUSED:
+            self.blocked &= ~PAUSED
+            self.reactor.call_soon(self._resume)
+
+    @property
+    def owed(self) -> int:
+        """Bytes written that the kernel has not taken yet."""
+        return self.written - self.sent
+
+    def close(self) -> None:
+        """Send what is owed, then end: the peer sees EOF and, within `linger_timeout`, no reset.
+
+        Nothing more is delivered and later writes are dropped. Calling it again does nothing.
+        """
+        if self.blocked & CLOSED:
+            return
+        long_idle = self._row_state is _IDLE and not self._batch and self._is_past_linger()
+        if self._batch:
+            self._flush()
+        self._batch = None
+        if self.blocked & CLOSED:
+            return  # sending found the peer gone
+        self.blocked |= CLOSED
+        self.reactor.requests.move(self, RequestState.CLOSING)
+        if self.socket is None or long_idle or not self.written:
+            self._end()  # there is no reply that a reset could overtake
+        elif self._outbox is None:
+            self._linger()
+        else:
+            self._set_mask(EVENT_WRITE)
+
+    def abort(self) -> None:
+        """End at once: what is owed is dropped. Calling it again does nothing."""
+        if self._row_state is not RequestState.CLOSED:
+            self._end()
+
+    def _offload(
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        then: Callable[["Future[Any]"], object],
+        executor: Executor | None,
+    ) -> None:
+        """Hold, call ``function(*args)`` in the pool, then release and deliver ``then(future)``."""
+        if self._future is not None:
+            raise RuntimeError("offload() while an earlier offload() of this connection is under way")
+        self._future = self.reactor.offload(
+            function, *args, then=partial(self._offloaded, then), executor=executor
+        )
+        self.hold()
+
+    # Events
+
+    def fileno(self) -> int:
+        return -1 if self.socket is None else int(self.socket.fileno())
+
+    def handle_read(self) -> None:
+        if self.blocked & BUDGET:
+            return  # the next delivery is under way without us
+        try:
+            data = self.socket.recv(RECEIVE_SIZE)
+        except OSError as exc:
+            self._receive_failed(exc)
+            return
+        if self.blocked or not data:
+            self._receive_aside(data)
+            return
+        self.received += len(data)
+        completed = self.completed
+        self._batch = batch = []
+        try:
+            self.feed(data)
+        finally:
+            if batch:
+                self._flush()
+            self._batch = None
+            if self.completed != completed:
+                self.since = self.reactor.now
+                self._reading_time = 0.0
+            if self.blocked or self._inbox or self._expected or self._outbox or self._row_state is not _IDLE:
+                self._settle()
+
+    def handle_write(self) -> None:
+        if self._outbox is None:
+            return
+        self._flush(writable=True)
+        if self._outbox is not None or self._row_state is RequestState.CLOSED:
+            return
+        self.blocked &= ~FULL
+        if self.blocked & CLOSED:
+            self._linger()
+        else:
+            self._deliver(self._drained)
+
+    # Deliveries
+
+    def _deliver(self, call: Callable[..., object], *args: Any) -> None:
+        """Run code of this connection: what it writes is joined and sent once, and the row is settled."""
+        if self.blocked & CLOSED:
+            return
+        completed = self.completed
+        self._batch = batch = []
+        try:
+            call(*args)
+        finally:
+            if batch:
+                self._flush()
+            self._batch = None
+            if self.completed != completed:
+                self.since = self.reactor.now
+                self._reading_time = 0.0
+            self._settle()
+
+    def _drained(self) -> None:
+        self.handle_drained()
+        self.feed()
+
+    def _resume(self) -> None:
+        """Go on with the inbox: in the next turn, or when what held it back is over."""
+        self.blocked &= ~BUDGET
+        self._deliver(self.feed)
+
+    def _offloaded(self, then: Callable[["Future[Any]"], object], future: "Future[Any]") -> None:
+        if self.blocked & CLOSED:
+            if not future.cancelled() and future.exception() is not None:
+                logger.debug("%r is gone; its offloaded call raised %r", self, future.exception())
+            return
+        self._future = None
+        self.blocked &= ~HELD
+        self._deliver(self._go_on, then, future)
+
+    def _go_on(self, then: Callable[..., object], *args: Any) -> None:
+        then(*args)
+        self.feed()
+
+    def _settle(self) -> None:
+        """Work out what this row now waits for, and what to watch its socket for."""
+        blocked = self.blocked
+        if blocked & CLOSED:
+            return
+        owing = self._outbox is not None
+        if self.input is Input.OVER and not owing and not blocked & HELD:
+            self._answered()
+            return
+        if blocked & BUDGET:
+            self.reactor.call_soon(self._resume)
+        if owing:
+            state = RequestState.WRITING
+        elif blocked & HELD:
+            state = RequestState.HANDLING
+        elif self.begun:
+            state = _READING
+        else:
+            state = _IDLE
+        if state is not self._row_state:
+            self.reactor.requests.move(self, state)
+            if self.blocked & CLOSED:
+                return  # idle while draining
+        if self.input is not Input.OPEN or blocked & FULL:
+            reading = 0
+        elif blocked & ~BUDGET:
+            reading = self._mask & EVENT_READ
+        else:
+            reading = EVENT_READ
+        self._set_mask(reading | EVENT_WRITE if owing else reading)
+
+    def _set_mask(self, mask: int) -> None:
+        if mask == self._mask:
+            return
+        if not self._mask:
+            self.reactor.register(self, mask)
+        elif mask:
+            self.reactor.modify(self, mask)
+        else:
+            self.reactor.unregister(self)
+        self._mask = mask
+
+    def _complete(self) -> None:
+        super()._complete()
+        self._reading_time = 0.0
+
+    # Sending
+
+    def _flush(self, writable: bool = False) -> None:
+        """Send what was written; what the kernel refuses stays. While some is left over, it waits
+        for the kernel to say that there is room (*writable*)."""
+        batch = self._batch
+        data: bytes | bytearray
+        if batch:
+            data = batch[0] if len(batch) == 1 else b"".join(batch)
+            batch.clear()
+            if self._outbox is not None:
+                self._outbox += data
+                data = self._outbox
+        elif self._outbox is not None:
+            data = self._outbox
+        else:
+            return
+        if data is not self._outbox or writable:
+            try:
+                sent = self.socket.send(data)
+            except OSError as exc:
+                sent = 0
+                if self._send_failed(exc):
+                    return
+            self.sent += sent
+            if sent == len(data):
+                self._outbox = None
+                return
+            if data is not self._outbox:
+                self._outbox = bytearray(memoryview(data)[sent:])
+            else:
+                del self._outbox[:sent]
+            if sent:
+                self.since = self.reactor.now
+        limit = self.limits.send_buffer_limit
+        if limit is not None and self.written - self.sent > limit:
+            self.blocked |= FULL
+            if self.own_backlog is not None and self.written - self.sent > self.own_backlog * limit:
+                self._backlog_passed(f"{self.own_backlog} times it")
+
+    def _write_at_once(self, data: bytes) -> None:
+        """A write from outside this connection's own deliveries."""
+        if self.blocked & CLOSED:
+            logger.debug("%r is closing; %d bytes written to it are dropped", self, len(data))
+            return
+        self.written += len(data)
+        if self._row_state is RequestState.HANDSHAKE:
+            if self._outbox is None:
+                self._outbox = bytearray()
+            self._outbox += data
+        else:
+            self._batch = [data]
+            self._flush()
+            self._batch = None
+        if self._outbox is None:
+            if self._row_state is _IDLE:
+                self.since = self.reactor.now
+            return
+        limit = self.limits.send_buffer_limit
+        if limit is not None and self.written - self.sent > limit:
+            self._backlog_passed("by what others wrote to it")
+        elif self._row_state is not RequestState.HANDSHAKE:
+            self._settle()
+
+    def _backlog_passed(self, how: str) -> None:
+        limit = self.limits.send_buffer_limit
+        self.reactor.requests.failed()
+        self.reactor.requests.limit_passed(
+            self.reactor.now,
+            "send_buffer_limit",
+            self,
+            f"{limit} bytes passed {how} ({self.owed} bytes owed)",
+        )
+        self.abort()
+
+    def _send_failed(self, exc: OSError) -> bool:
+        """Whether a failed `send` is the end of the connection."""
+        if isinstance(exc, BlockingIOError | InterruptedError):
+            return False
+        self._lost(exc)
+        return True
+
+    # Receiving, aside from the usual way
+
+    def _receive_failed(self, exc: OSError) -> None:
+        if not isinstance(exc, BlockingIOError | InterruptedError):
+            self._lost(exc)
+
+    def _receive_aside(self, data: bytes) -> None:
+        """EOF, or bytes that can't be delivered now."""
+        if self.blocked & CLOSED:
+            self._discarded += len(data)
+            if not data or self._discarded >= LINGER_BYTES:
+                self._end()
+        elif not data:
+            self._deliver(self.end_input)
+        else:
+            self.received += len(data)
+            self._keep(data)
+            self._set_mask(self._mask & ~EVENT_READ)
+
+    def _lost(self, exc: OSError) -> None:
+        """The peer is gone: no traceback, for it is not our fault."""
+        if exc.errno in PEER_GONE:
+            logger.debug("%r is gone: %s", self.peer, exc)
+        else:
+            logger.warning("lost %r: %s", self.peer, exc)
+        if self.begun or self.owed or self.held:
+            self.reactor.requests.failed()
+        self.abort()
+
+    # The end
+
+    def _answered(self) -> None:
+        """Input has ended and nothing is owed."""
+        if self.begun:
+            self.reactor.requests.failed()
+            logger.debug(
+                "%r ended its input in the middle of a request (%d bytes dropped)",
+                self.peer,
+                len(self._inbox),
+            )
+        self.close()
+
+    def _is_past_linger(self) -> bool:
+        """Whether all we sent has been with the peer for longer than lingering would wait."""
+        timeout = self.limits.linger_timeout
+        return timeout is not None and self.reactor.now - self.since >= timeout
+
+    def _linger(self) -> None:
+        """All is sent: tell the peer, then read until it has seen so."""
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_WR)
+        if self.input is not Input.OPEN:
+            self._end()
+        else:
+            self.since = self.reactor.now
+            self._set_mask(EVENT_READ)
+
+    def _end(self) -> None:
+        """Leave the selector; the closing call comes at the end of the turn."""
+        self.blocked |= CLOSED
+        self._batch = self._outbox = None
+        self._drop_input()
+        if self._mask:
+            self._set_mask(0)
+        if self._future is not None:
+            self._future.cancel()
+        self.reactor.requests.move(self, RequestState.CLOSED)
+        self.reactor.call_at_end(self._ended)
+
+    def _ended(self) -> None:
+        try:
+            self.handle_close()
+        finally:
+            self._first = self._expected = None  # states are bound methods: break the circle
+            self.reactor.requests.remove(self)
+            self._release()
+
+    def _release(self) -> None:
+        """Give the socket back to whoever made it."""
+        if self.socket is not None:
+            self.socket.close()
+
+    def _disown(self) -> None:
+        """Undo `_adopt`: the handler's own constructor failed, so there is nothing to close."""
+        self.blocked |= CLOSED
+        self.reactor.requests.move(self, RequestState.CLOSED)
+        self.reactor.requests.remove(self)
+
+    def _check_thread(self) -> None:
+        thread = self.reactor.thread
+        if thread is not None and thread != get_ident():
+            raise RuntimeError(
+                f"write() called from {current_thread().name}, not from the thread that runs this connection's reactor: "
+                "use handler.reactor.call_soon_threadsafe(handler.write, data)"
+            )
+
+    # The row
+
+    @property
+    def state(self) -> RequestState:
+        """What this row waits for. Changed by the table alone."""
+        return self._row_state
+
+    def _enter(self, state: RequestState) -> None:
+        """Take over a new state and keep its books: since when, and the time spent reading."""
+        now = self.reactor.now
+        if state is _IDLE:
+            self._reading_time = 0.0
+        elif self._row_state is _READING:
+            self._reading_time += now - self.since
+        self._row_state = state
+        self.since = now
+
+    @property
+    def timeout_name(self) -> str | None:
+        """The limit that ends the present wait. While a client connects, its connector sees to that."""
+        if self.socket is None:
+            return None
+        return TIMEOUTS.get(self._row_state) if self._outbox is None else "send_timeout"
+
+    @property
+    def deadline(self) -> float | None:
+        """When the present wait is over, in seconds of the reactor's clock; `None` if it has no limit."""
+        name = self.timeout_name
+        limit: float | None = None if name is None else getattr(self.limits, name)
+        if limit is None:
+            return None
+        return self.since + limit - (self._reading_time if self._row_state is _READING else 0.0)
+
+    @property
+    def age(self) -> float:
+        """Seconds in the present state; while idle, since the last activity."""
+        return self.reactor.now - self.since
+
+    @property
+    def waiting_for(self) -> str:
+        """What would take this row on, in words."""
+        if self._outbox is not None:
+            return f"the peer to take {self.owed} bytes"
+        if self._row_state is RequestState.HANDLING:
+            return "its handler"
+        if self._row_state is RequestState.CLOSING:
+            return "the peer to close"
+        return str(self.expecting) if self.expecting is not None else "nothing"
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {getattr(self, 'peer', None)!r} {getattr(self, '_row_state', 'not adopted')}>"
+
+
+#: Names that a handler class must not give to something else.
+_RESERVED = frozenset(StateMachine.__slots__) | frozenset(Connection.__slots__) | {"state"}
+
+
+def _as_bytes(data: Data) -> bytes:
+    if isinstance(data, bytes | bytearray | memoryview):
+        return bytes(data)
+    raise TypeError(
+        f"write(data) takes bytes, not {type(data).__name__}"
+        + (": encode() it" if isinstance(data, str) else "")
+    )

@@ -1,0 +1,195 @@
+"""`connect`: a client is a handler too. `Connector` gets it its connection.
+
+To its handler a connector is what a server is to the handlers of accepted connections: it says
+how it is driven, hears of its errors, and closes its socket.
+"""
+
+import contextlib
+import os
+import socket
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from reactor.connection import Connection
+from reactor.events import EVENT_WRITE, EventHandler
+from reactor.limits import Limits
+from reactor.log import logger
+from reactor.loop import Reactor
+from reactor.net import families_of, no_delay
+from reactor.timers import Timer
+
+C = TypeVar("C", bound=Connection)
+
+#: family, type, protocol, canonical name, address: as `socket.getaddrinfo` gives them
+Candidate = tuple[int, int, int, str, Any]
+
+
+def connect(
+    reactor: Reactor, address: Any, handler_class: Callable[..., C], *, limits: Limits | None = None
+) -> C:
+    """Connect to *address* and let a new handler talk to whoever is there.
+
+    *address*: ``(host, port)``, or a path for a Unix socket. *handler_class*: a
+    `StateRequestHandler` or `AsyncStreamRequestHandler` (or a factory of them), called as
+    ``handler_class(None, address, connector)``. *limits*: by default ``Limits()``.
+
+    Returns the handler at once; what is written to it before it is connected is sent then. Its
+    ``setup`` and ``start`` run once the connection is there. A failure (a name that does not
+    resolve, a refusal, `TimeoutError` after ``connect_timeout``) arrives at its
+    `handle_exception`, and one closing call follows. Names are resolved in the reactor's pool,
+    and every address that a name has is tried in turn. Raises `TypeError` for an address or a
+    handler class of the wrong kind. To be called in the reactor's thread.
+    """
+    if not isinstance(reactor, Reactor):
+        raise TypeError(f"connect(reactor, address, handler_class) takes a Reactor, not {reactor!r}")
+    if not callable(handler_class):
+        raise TypeError(f"connect() takes a class of request handlers to make one of, not {handler_class!r}")
+    connector = Connector(reactor, address, Limits() if limits is None else limits)
+    handler = handler_class(None, address, connector)
+    if connector.handler is not handler:
+        raise TypeError(
+            f"connect() takes a StateRequestHandler or an AsyncStreamRequestHandler, not {handler_class!r}"
+        )
+    connector.start()
+    return handler
+
+
+class Connector(EventHandler):
+    """Makes one outgoing connection; its handler's ``server``. Belongs to the reactor's thread."""
+
+    def __init__(self, reactor: Reactor, address: Any, limits: Limits) -> None:
+        self.reactor = reactor
+        self.address = address
+        self.limits = limits
+        self.handler: Connection | None = None
+        self._family = families_of(address)
+        self._socket: socket.socket | None = None
+        self._candidates: list[Candidate] = []
+        self._error: BaseException = OSError(f"no address for {address!r}")
+        self._future: Future[Any] | None = None
+        self._timer: Timer | None = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} to {self.address!r}>"
+
+    # What a handler asks of its server
+
+    def drive_handler(self, handler: Any) -> None:
+        """Adopt *handler*, whose constructor calls this."""
+        if isinstance(handler, Connection):
+            handler._adopt(None, self.address, self.reactor, self.limits)
+            self.handler = handler
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Log what is being handled; a failure of the network is one line."""
+        logger.error("error in the connection to %r", self.address, exc_info=True)
+
+    def shutdown_request(self, request: Any) -> None:
+        """The connection has ended, at whatever stage it was."""
+        self._finish()
+        if request is not None:
+            with contextlib.suppress(OSError):
+                request.shutdown(socket.SHUT_WR)
+            request.close()
+
+    # Connecting
+
+    def start(self) -> None:
+        """Resolve and connect."""
+        if self.limits.connect_timeout is not None:
+            self._timer = self.reactor.call_later(self.limits.connect_timeout, self._time_out)
+        if self._family != socket.AF_UNSPEC:
+            self._candidates = [(self._family, socket.SOCK_STREAM, 0, "", self.address)]
+            self.reactor.call_soon(self._try_next)
+            return
+        host, port = self.address[:2]
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+        except socket.gaierror:
+            kind = socket.SOCK_STREAM
+            self._future = self.reactor.offload(socket.getaddrinfo, host, port, 0, kind, then=self._resolved)
+        else:
+            self._candidates = list(reversed(found))
+            self.reactor.call_soon(self._try_next)
+
+    def _resolved(self, future: "Future[list[Candidate]]") -> None:
+        if self._future is not None and not future.cancelled():
+            self._future = None
+            self._candidates = list(reversed(future.result()))
+            self._try_next()
+
+    def _try_next(self) -> None:
+        while self._candidates:
+            family, kind, protocol, _, address = self._candidates.pop()
+            try:
+                self._socket = socket.socket(family, kind, protocol)
+                self._socket.setblocking(False)
+                self._socket.connect(address)
+            except BlockingIOError:
+                self.reactor.register(self, EVENT_WRITE)
+                return
+            except OSError as exc:
+                self._error = exc
+                self._drop_socket()
+            else:
+                self._connected()
+                return
+        raise self._error
+
+    def handle_write(self) -> None:
+        assert self._socket is not None
+        error = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        self.reactor.unregister(self)
+        if error:
+            self._error = OSError(error, os.strerror(error))
+            self._drop_socket()
+            self._try_next()
+        else:
+            self._connected()
+
+    def _connected(self) -> None:
+        sock, self._socket = self._socket, None
+        self._finish()
+        assert sock is not None and self.handler is not None
+        no_delay(sock)
+        self.handler._connected(sock)
+
+    def _time_out(self) -> None:
+        raise TimeoutError(
+            f"no connection to {self.address!r} within {self.limits.connect_timeout:g} s (connect_timeout)"
+        )
+
+    def handle_exception(self, exc: BaseException) -> None:
+        """Connecting failed: tell the handler, and end it."""
+        self._finish()
+        if self.handler is not None:
+            try:
+                self.handler.handle_exception(exc)
+            finally:
+                self.handler.abort()
+
+    def fileno(self) -> int:
+        return -1 if self._socket is None else self._socket.fileno()
+
+    def close(self) -> None:
+        if self.handler is not None:
+            self.handler.abort()
+
+    def _finish(self) -> None:
+        """Leave nothing of the attempt behind."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._future is not None:
+            self._future.cancel()
+            self._future = None
+        self._candidates.clear()
+        if self._socket is not None:
+            if self.reactor.registered(self):
+                self.reactor.unregister(self)
+            self._drop_socket()
+
+    def _drop_socket(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None

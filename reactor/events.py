@@ -1,0 +1,104 @@
+"""`EventHandler`: the contract between the loop and whatever owns a descriptor."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import singledispatch
+from selectors import EVENT_READ, EVENT_WRITE
+from typing import Any, ClassVar
+
+from reactor.log import logger
+
+__all__ = ["EVENT_READ", "EVENT_WRITE", "CallbackHandler", "EventHandler", "event_handler_of"]
+
+
+class EventHandler(ABC):
+    """What a `Reactor` calls when a descriptor is ready.
+
+    All methods are called by the loop, in the thread that runs it, one at a time. Events are
+    level-triggered and may be spurious: a handler must bear a `handle_read` with nothing to
+    read. Whatever a method raises costs this handler only: it goes to `handle_exception`.
+    An abstract class, so that nothing is ever guessed from the names of methods.
+    """
+
+    __slots__ = ()
+
+    #: Whether a call of this handler can take long enough to hold up everyone else.
+    may_block: ClassVar[bool] = False
+
+    @abstractmethod
+    def fileno(self) -> int:
+        """The descriptor to watch, the same for as long as the handler is registered."""
+
+    def handle_read(self) -> None:
+        """Called when reading would not block (``EVENT_READ``), end of file included."""
+
+    def handle_write(self) -> None:
+        """Called when writing would not block (``EVENT_WRITE``)."""
+
+    def handle_exception(self, exc: BaseException) -> None:
+        """Called inside the ``except`` with what one of the other methods, or a timer's or any
+        other callback that is a method of this object, raised. Logs it and closes this handler."""
+        logger.error("%r raised %s; closing it", self, type(exc).__name__, exc_info=exc)
+        self.close()
+
+    @abstractmethod
+    def close(self) -> None:
+        """Unregister and release the descriptor. Calling it again does nothing."""
+
+    def handle_registered(self) -> None:
+        """Called once, when `Reactor.register` has accepted a handler that was offered to it."""
+
+    def stop_accepting(self) -> None:
+        """Called once when the reactor drains: take on nothing new. Does nothing by default."""
+
+
+class CallbackHandler(EventHandler):
+    """Any descriptor with any callable: what ``register(fileobj, events, callback)`` makes.
+
+    The callback gets the ready event, ``EVENT_READ`` or ``EVENT_WRITE``, and is called once for
+    each. The descriptor stays its owner's: `close` only unregisters it.
+    """
+
+    __slots__ = ("_callback", "_fd", "_unregister")
+
+    def __init__(
+        self, fd: int, callback: Callable[[int], object], unregister: Callable[[int], object]
+    ) -> None:
+        self._fd = fd
+        self._callback = callback
+        self._unregister = unregister
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} fd={self._fd} callback={self._callback!r}>"
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def handle_read(self) -> None:
+        self._callback(EVENT_READ)
+
+    def handle_write(self) -> None:
+        self._callback(EVENT_WRITE)
+
+    def close(self) -> None:
+        self._unregister(self._fd)
+
+
+@singledispatch
+def event_handler_of(fileobj: Any, reactor: Any) -> EventHandler:
+    """The handler that *fileobj* is, or offers by a method ``event_handler(reactor)``.
+
+    Types that do neither can be taught here (``event_handler_of.register``), as the standard
+    library's servers are. Raises `TypeError` for anything else.
+    """
+    if isinstance(fileobj, EventHandler):
+        return fileobj
+    offer = getattr(fileobj, "event_handler", None)
+    if offer is None:
+        raise TypeError(
+            f"{fileobj!r} is no EventHandler and offers none: pass one, or a callable, as register(fileobj, events, handler)"
+        )
+    handler = offer(reactor)
+    if not isinstance(handler, EventHandler):
+        raise TypeError(f"{fileobj!r}.event_handler() must return an EventHandler, not {handler!r}")
+    return handler

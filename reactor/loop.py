@@ -1,0 +1,385 @@
+"""`Reactor`: the loop. A selector, timers, a waker; it knows nothing of what sockets carry.
+
+One turn (`handle_events`):
+
+1. wait in the selector, until an event, the next timer, or another thread or signal wakes it;
+2. read the clock into ``now``, which is the time for everything in this turn;
+3. call the handler of each event. Every event carries its handler, so no look-up is needed;
+   a handler unregistered during the turn is remembered in ``_gone`` and skipped, so nobody gets
+   an event that was meant for the descriptor's last owner;
+4. timers that are due, then what `call_soon` left, as much as was there when that began;
+5. closing upcalls, so that a ``write`` in the steps before never called user code.
+
+One guard stands around all upcalls: whatever one raises goes to `handle_exception` of the
+handler it belongs to, and costs that handler only. ``KeyboardInterrupt`` and ``SystemExit``
+pass through and leave the reactor fit to go on. `run` takes turns until it is told to stop;
+a program with a loop of its own calls `handle_events` itself.
+
+Threads: a reactor belongs to the thread that runs it. `call_soon_threadsafe`, `stop` and
+`drain` may be called from any other; in debug mode anything else from elsewhere is refused.
+A forked child must not use its parent's reactor: there every call is a `RuntimeError`, and
+the selector, which the parent may share with it, is never touched.
+"""
+
+import os
+import selectors
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from enum import Enum
+from types import TracebackType
+from typing import Any
+
+from reactor.drain import Drain, Outcome
+from reactor.events import EVENT_READ, EVENT_WRITE, CallbackHandler, EventHandler, event_handler_of
+from reactor.offload import OffloadPool
+from reactor.schedule import Callback, Schedule
+from reactor.signals import SignalWatch
+from reactor.table import RequestTable, Row
+from reactor.timers import Timer
+from reactor.waker import Waker
+
+#: Seconds of the longest wait. Selectors overflow at about 24 days; waking once a day costs nothing.
+LONGEST_WAIT = 86400.0
+
+
+class ReactorState(Enum):
+    READY = "ready"
+    RUNNING = "running"
+    STOPPING = "stopping"  #: `stop` was called; the `run` that notices returns
+    CLOSED = "closed"
+    FORKED = "forked"  #: this is a forked child's copy
+
+
+class Reactor(Schedule):
+    """Dispatches ready descriptors, timers and calls, in one thread.
+
+    *selector*: a `selectors.BaseSelector`, by default a new `selectors.DefaultSelector`; it is
+    closed with the reactor. *clock*: called for the time in seconds; must be monotonic.
+    *executor*: where `offload` runs, by default a thread pool of its own, made on first use.
+    *debug*: name callbacks that take over 100 ms, and refuse calls from a foreign thread.
+
+    A context manager: leaving it calls `close`.
+    """
+
+    def __init__(
+        self,
+        selector: selectors.BaseSelector | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        executor: Executor | None = None,
+        debug: bool = False,
+    ) -> None:
+        super().__init__(clock, debug)
+        if selector is not None and not isinstance(selector, selectors.BaseSelector):
+            raise TypeError(f"selector takes an object such as selectors.DefaultSelector(), not {selector!r}")
+        self._state = ReactorState.READY
+        self._offload = OffloadPool(self.call_soon_threadsafe, executor)
+        self._gone: set[EventHandler] = set()
+        self._drain: Drain | None = None
+        self._sweep: Timer | None = None
+        #: Every connection of this reactor, a row each.
+        self.requests = RequestTable()
+        self._selector = selectors.DefaultSelector() if selector is None else selector
+        self._waker = Waker()
+        self._selector.register(self._waker, EVENT_READ, self._waker)
+        self._signals = SignalWatch(self.call_soon_threadsafe, self._waker.wakeup_fd)
+        _reactors.add(self)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._state.value}, {len(self.requests)} connections>"
+
+    def __enter__(self) -> "Reactor":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Descriptors
+
+    def register(
+        self,
+        fileobj: Any,
+        events: int = EVENT_READ,
+        handler: EventHandler | Callable[[int], object] | None = None,
+        *,
+        may_block: bool = False,
+    ) -> selectors.SelectorKey:
+        """Watch a descriptor, as `selectors.BaseSelector.register` does.
+
+        *fileobj*: a descriptor, an object with ``fileno()``, an `EventHandler`, or a server, this
+        package's or the standard library's. *events*: ``EVENT_READ | EVENT_WRITE``. *handler*: an
+        `EventHandler`, or a callable that takes the event; needed unless *fileobj* is one or
+        offers one. *may_block*: agree that this server's handlers can hold up the loop.
+
+        Raises `KeyError` if the descriptor is registered already, `ValueError` if it is closed or
+        *events* is wrong, `TypeError` if there is no handler.
+        """
+        if self._picky:
+            self._check("register")
+        offered = handler is None
+        if handler is None:
+            handler = event_handler_of(fileobj, self)
+            if handler.may_block and not may_block:
+                raise ValueError(
+                    f"{fileobj!r} runs its handlers in the loop's own thread, where each can hold up everyone: "
+                    "mix ThreadingMixIn or ReactorMixIn into it, or accept that with register(..., may_block=True)"
+                )
+        elif not isinstance(handler, EventHandler):
+            if not callable(handler):
+                raise TypeError(
+                    f"handler takes an EventHandler or a callable that takes the event, not {handler!r}"
+                )
+            fd = fileobj if isinstance(fileobj, int) else fileobj.fileno()
+            handler = CallbackHandler(fd, handler, self.unregister)
+        try:
+            key = self._selector.register(fileobj, events, handler)
+        except KeyError:
+            raise KeyError(f"{fileobj!r} is registered already: use modify() to change its events") from None
+        if offered:
+            handler.handle_registered()
+        return key
+
+    def modify(self, fileobj: Any, events: int) -> selectors.SelectorKey:
+        """Change what a registered descriptor is watched for. Raises `KeyError` if it is not registered."""
+        if self._picky:
+            self._check("modify")
+        return self._selector.modify(fileobj, events, self._selector.get_key(fileobj).data)
+
+    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
+        """Stop watching what was registered; it gets no more events, not even those of this turn.
+
+        Closes nothing. Raises `KeyError` if it is not registered.
+        """
+        if self._picky:
+            self._check("unregister")
+        key = self._selector.unregister(fileobj)
+        self._gone.add(key.data)
+        return key
+
+    def registered(self, fileobj: Any) -> bool:
+        """Whether *fileobj* is registered here."""
+        try:
+            self._selector.get_key(fileobj)
+        except (KeyError, ValueError):
+            return False
+        return True
+
+    # Rows
+
+    def add_row(self, row: Row) -> None:
+        """Take a connection into the table and see to it that its deadlines are enforced."""
+        self.requests.add(row)
+        if self._sweep is None:
+            self._sweep = self.call_later(self.requests.sweep_interval, self._sweep_rows)
+
+    def _sweep_rows(self) -> None:
+        if self.requests.sweep(self.now):
+            self.call_soon(self._sweep_rows)
+        elif self.requests:
+            self._sweep = self.call_later(self.requests.sweep_interval, self._sweep_rows)
+        else:
+            self._sweep = None
+
+    # Calls from elsewhere, and to elsewhere
+
+    def call_soon_threadsafe(self, callback: Callback, *args: Any) -> None:
+        """`call_soon` from any thread or signal handler: it wakes the loop. Raises `RuntimeError`
+        once the reactor is closed."""
+        if self._state in _DEAD:
+            self._check("call_soon_threadsafe")
+        self._soon.append((callback, args))
+        self._waker.wake()
+
+    def offload(
+        self,
+        function: Callable[..., Any],
+        *args: Any,
+        then: Callable[["Future[Any]"], object],
+        executor: Executor | None = None,
+    ) -> "Future[Any]":
+        """Call ``function(*args)`` in the pool (or in *executor*), then ``then(future)`` in the loop."""
+        if self._picky:
+            self._check("offload")
+        return self._offload.submit(function, args, then, executor)
+
+    def on_signal(self, signum: int, callback: Callback, *args: Any) -> None:
+        """Call ``callback(*args)`` in the loop each time the process gets *signum*, in place of what
+        was done before, which `close` puts back. Main thread only (`ValueError` elsewhere)."""
+        if self._picky:
+            self._check("on_signal")
+        self._signals.watch(signum, callback, args)
+
+    # The end
+
+    def drain_on(self, *signums: int) -> None:
+        """Drain when one of these signals comes; at the second one end at once, losing what is left."""
+        if not signums:
+            raise TypeError("drain_on() takes at least one signal, such as signal.SIGTERM")
+        for signum in signums:
+            self.on_signal(signum, self._drain_signalled)
+
+    def drain(self) -> None:
+        """Stop accepting, finish what is partial, then have `run` return. Any thread may call it.
+
+        Idle connections are closed at once. What is not finished within ``drain_timeout`` is
+        lost, and `run` raises ``SystemExit(1)``. Calling it again changes nothing.
+        """
+        self.call_soon_threadsafe(self._start_drain)
+
+    def _drain_signalled(self) -> None:
+        if self._drain is None:
+            self._start_drain()
+        else:
+            self._drain.cut("a second signal")
+
+    def _start_drain(self) -> None:
+        if self._drain is None:
+            self._drain = drain = Drain(self.requests, self.stop)
+            seconds = drain.start([key.data for key in list(self._selector.get_map().values())])
+            if seconds is not None:
+                self.call_later(seconds, drain.cut, f"drain_timeout ({seconds:g} s)")
+
+    def stop(self) -> None:
+        """Have `run` return at the end of its turn, or the next `run` at once. Any thread may call it."""
+        if self._state in _DEAD:
+            self._check("stop")
+        self._state = ReactorState.STOPPING
+        self._waker.wake()
+
+    def run(self) -> None:
+        """Take turns until `stop` is called or draining is complete. May be called again after.
+
+        Raises ``SystemExit(1)`` if draining was cut short, `RuntimeError` if it is running already.
+        """
+        if self.thread is not None:
+            raise RuntimeError("this reactor is running already")
+        if self._picky:
+            self._check("run")
+        if self._state is ReactorState.READY:
+            self._state = ReactorState.RUNNING
+        self.thread = threading.get_ident()
+        self._signals.start()
+        try:
+            while self._state is ReactorState.RUNNING:
+                self.handle_events()
+        finally:
+            self._signals.stop()
+            self.thread = None
+            if self._state in _DEAD:
+                self._check("run")
+            self._state = ReactorState.READY
+        if self._drain is not None and self._drain.outcome is Outcome.CUT:
+            raise SystemExit(1)
+
+    def close(self) -> None:
+        """Abort every connection, close what is registered, and release all descriptors and threads.
+
+        Calling it again does nothing. Raises `RuntimeError` while the reactor runs: `stop` it first.
+        """
+        if self._state in _DEAD:
+            return
+        if self.thread is not None:
+            raise RuntimeError("close() of a running reactor: stop() it first")
+        for row in self.requests:
+            row.abort()
+        self._run_ended()
+        for key in list(self._selector.get_map().values()):
+            if key.data is not self._waker:
+                self._call(key.data.close, ())
+        self._run_ended()
+        self._offload.close()
+        self._signals.restore()
+        self._selector.close()
+        self._waker.close()
+        self._state = ReactorState.CLOSED
+        self._picky = True
+
+    # The turn
+
+    def handle_events(self, timeout: float | None = None) -> int:
+        """Take one turn: wait at most *timeout* seconds (`None`: as long as it takes), then call
+        whatever is due. Returns how many descriptors were ready."""
+        if self._picky:
+            self._check("handle_events")
+        gone = self._gone
+        gone.clear()
+        ready = self._selector.select(self._patience(timeout))
+        self.now = now = self.clock()
+        debug = self.debug
+        for key, events in ready:
+            handler = key.data
+            if gone and handler in gone:
+                continue
+            started = self.clock() if debug else now
+            try:
+                if events & EVENT_READ:
+                    handler.handle_read()
+                if events & EVENT_WRITE and not (gone and handler in gone):
+                    handler.handle_write()
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as exc:
+                self._failed(handler, handler.handle_read, exc)
+            if debug:
+                self._name_if_slow(handler, started)
+        if self._timers:
+            self._run_due(now)
+        if self._soon:
+            self._run_soon()
+        if self._ended:
+            self._run_ended()
+        if self._drain is not None:
+            self._drain.check()
+        return len(ready)
+
+    def _patience(self, timeout: float | None) -> float:
+        """How long the selector may wait: until the next timer, and not at all if something is due."""
+        if self._soon or self._ended:
+            return 0.0
+        longest = LONGEST_WAIT if timeout is None else timeout
+        when = self._timers.next_time()
+        # Not ``now``: the last turn may have taken long.
+        return longest if when is None else min(longest, max(0.0, when - self.clock()))
+
+    # What makes it unusable
+
+    def _check(self, call: str) -> None:
+        if self._state is ReactorState.CLOSED:
+            raise RuntimeError(f"{call}() of a closed reactor")
+        if self._state is ReactorState.FORKED:
+            raise RuntimeError(
+                f"{call}() of the parent's reactor in a forked child: make a Reactor of its own there"
+            )
+        super()._check(call)
+
+    def _die_in_child(self) -> None:
+        """Become unusable after a fork: what it holds belongs to the parent."""
+        self._signals.forget_in_child()
+        self._state = ReactorState.FORKED
+        self._picky = True
+        # If the fork happened in an upcall, the turn under way ends with it.
+        self._gone.update(key.data for key in self._selector.get_map().values())
+        self._timers = type(self._timers)()
+        self._soon.clear()
+        self._ended.clear()
+
+
+_DEAD = frozenset({ReactorState.CLOSED, ReactorState.FORKED})
+
+# Not a table of loops: only what a fork has to reach, and nothing is kept alive by it.
+_reactors: "weakref.WeakSet[Reactor]" = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for reactor in list(_reactors):
+        if reactor._state is not ReactorState.CLOSED:
+            reactor._die_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,267 @@
+"""`StateMachine`: bytes in, messages out. No I/O; every byte that enters a handler passes here.
+
+How it works. A machine always knows two expectations, each a framing and a state (a callable
+that takes the message):
+
+- ``_first``: what every request begins with. The first thing ever expected becomes it, and
+  `begin_with` changes it;
+- ``_expected``: what the request now under way goes on with, or `None` between requests.
+
+When a message is complete its state is entered. If the state expects nothing more and holds
+nothing, the request is complete and the next one begins with ``_first`` again. `hold` says
+that the request waits on something other than its peer: no message is delivered until
+`release`. Whatever keeps messages back is a reason in ``blocked``; while any is set, bytes
+stay in the inbox. A delivery is bounded too: after `MESSAGES_PER_DELIVERY` it stops with
+``BUDGET`` set, so that one peer's batch cannot hold up the others.
+
+The inbox is ``b""``, or the partial rest of what came, as a bytearray that is appended to and
+scanned from where the last scan ended, so work stays linear however the bytes are split. A
+chunk that holds whole messages never goes through it: messages are slices of the chunk.
+"""
+
+import sys
+from collections.abc import Callable
+from enum import Enum
+
+from reactor.framing import Buffer, Framing, FramingError, Place
+
+State = Callable[[bytes], object]
+
+#: Most messages in one delivery; the rest comes with the next turn.
+MESSAGES_PER_DELIVERY = 256
+
+# Why no message is delivered now: bits of ``blocked``.
+HELD = 1  #: `hold`: the request waits on something other than its peer
+PAUSED = 2  #: `pause_reading`: somebody else's back-pressure
+FULL = 4  #: more than ``send_buffer_limit`` is owed to the peer
+BUDGET = 8  #: this turn's delivery is used up
+CLOSED = 16  #: nothing more will ever be delivered
+
+#: The place of a message that is not all there.
+INCOMPLETE: Place = (0, 0, -1)
+
+
+class Input(Enum):
+    """What is known of the end of the bytes."""
+
+    OPEN = "open"
+    ENDED = "ended"  #: EOF was seen; what it completes is still to be delivered
+    OVER = "over"  #: and that was done
+
+
+class StateMachine:
+    """An inbox, the framing now expected, and the state to enter when its message is complete.
+
+    Drive it with `feed` and `end_input`; both call states, and let pass whatever they raise.
+    Not thread-safe: it belongs to one loop.
+    """
+
+    __slots__ = (
+        "_expected",
+        "_first",
+        "_inbox",
+        "_request_size",
+        "_scanned",
+        "blocked",
+        "completed",
+        "input",
+        "max_request_size",
+    )
+
+    def __init__(self, max_request_size: int | None = None) -> None:
+        self._inbox: Buffer = b""
+        self._scanned = 0
+        self._first: tuple[Framing, State] | None = None
+        self._expected: tuple[Framing, State] | None = None
+        self._request_size = 0
+        self.blocked = 0
+        self.completed = 0
+        self.input = Input.OPEN
+        self.max_request_size = sys.maxsize if max_request_size is None else max_request_size
+
+    # What states call
+
+    def expect(self, framing: Framing, state: State) -> None:
+        """Enter *state* with the next message that *framing* finds.
+
+        Called from a state, it goes on with the same request. The first call of all, usually
+        from ``start``, also says what every request begins with.
+        """
+        _check_expectation(framing, state)
+        if self._first is None:
+            self._first = framing, state
+        else:
+            self._expected = framing, state
+
+    def begin_with(self, framing: Framing, state: State) -> None:
+        """Begin each following request with *framing* and *state* (after a log-in, a greeting)."""
+        _check_expectation(framing, state)
+        self._first = framing, state
+
+    def hold(self) -> None:
+        """Deliver nothing more until `release`: this request waits on something else than its peer."""
+        self.blocked |= HELD
+
+    def release(self) -> None:
+        """End `hold`. The next `feed` finds the request complete if it expects nothing more, and
+        delivers what waits in the inbox."""
+        if not self.blocked & HELD:
+            raise RuntimeError("release() without hold(): this request is not held")
+        self.blocked &= ~HELD
+
+    # What is asked of it
+
+    @property
+    def held(self) -> bool:
+        """Whether the request is held."""
+        return bool(self.blocked & HELD)
+
+    @property
+    def begun(self) -> bool:
+        """Whether a request is under way: begun with its first byte, and not complete."""
+        return self._expected is not None or bool(self._inbox)
+
+    @property
+    def expecting(self) -> Framing | None:
+        """The framing of the message that comes next."""
+        expected = self._expected or self._first
+        return None if expected is None else expected[0]
+
+    # What drives it
+
+    def feed(self, data: bytes = b"") -> None:
+        """Take *data* in and enter a state for every message that is now complete.
+
+        With no data, goes on with what the inbox holds. Raises `FramingError` for bytes that
+        are no message or one over a limit, and whatever a state raises; the message concerned
+        is then used up and its request over.
+        """
+        buffer = self._inbox
+        if buffer:
+            buffer += data  # in place: an inbox that is not empty is a bytearray
+        else:
+            buffer = data
+        if self._request_size and self._expected is None and not self.blocked & HELD:
+            self._complete()  # by `release`
+        start = 0
+        scanned = self._scanned
+        most = self.max_request_size
+        left = MESSAGES_PER_DELIVERY
+        completed = 0
+        try:
+            while not self.blocked:
+                expected = self._expected or self._first
+                if expected is None:
+                    self._end_unexpected()
+                    start = len(buffer)
+                    break
+                framing, state = expected
+                separator = framing.separator
+                if separator is None:
+                    first, last, end = framing.locate(buffer, start, scanned) or INCOMPLETE
+                else:
+                    first = start
+                    end = buffer.find(separator, scanned)
+                    if end >= 0:
+                        last = end = end + len(separator)
+                        if end - start > framing.limit:
+                            raise framing.too_long(end - start)
+                    elif len(buffer) - start >= framing.limit:
+                        raise framing.too_long(len(buffer) - start)
+                if end < 0:
+                    first, last, end = self._locate_incomplete(framing, buffer, start)
+                    if end < 0:
+                        scanned = framing.rescan(buffer, start)
+                        break
+                size = end - start
+                if size > most:
+                    raise self._too_large(size)
+                message = (
+                    bytes(memoryview(buffer)[first:last]) if type(buffer) is bytearray else buffer[first:last]
+                )
+                start = scanned = end
+                self._expected = None
+                state(message)
+                if self._expected is None and not self.blocked & HELD:
+                    completed += 1
+                    self._request_size = 0
+                else:
+                    self._request_size += size or 1  # above 0 while the request is open
+                    if self._request_size > most:
+                        raise self._too_large(self._request_size)
+                left -= 1
+                if not left:
+                    self.blocked |= BUDGET
+        finally:
+            self.completed += completed
+            if start >= len(buffer) or self.blocked & CLOSED:
+                self._inbox = b""
+                self._scanned = 0
+            else:
+                if type(buffer) is bytearray:
+                    del buffer[:start]  # moves no bytes: a bytearray keeps an offset
+                else:
+                    buffer = bytearray(memoryview(buffer)[start:])
+                self._inbox = buffer
+                self._scanned = scanned - start
+
+    def end_input(self) -> None:
+        """No more bytes will come. Delivers what that completes, now or once nothing blocks it."""
+        if self.input is Input.OPEN:
+            self.input = Input.ENDED
+            self.feed()
+
+    def _keep(self, data: bytes) -> None:
+        """Take *data* in without delivering anything."""
+        if self._inbox:
+            self._inbox += data
+        else:
+            self._inbox = bytearray(data)
+
+    def _drop_input(self) -> None:
+        """Forget the inbox and expect no more bytes: what came makes no sense."""
+        self._inbox = b""
+        self._scanned = 0
+        self.input = Input.OVER
+
+    # Inside
+
+    def _complete(self) -> None:
+        """Count a request that completed outside `feed`, or that a coroutine completed in it."""
+        self.completed += 1
+        self._request_size = 0
+
+    def _locate_incomplete(self, framing: Framing, buffer: Buffer, start: int) -> Place:
+        """What an incomplete message becomes: a place if EOF completes it, or an error if it is too large."""
+        if self.input is not Input.OPEN:
+            return self._locate_at_eof(framing, buffer, start)
+        size = self._request_size + max(len(buffer) - start, framing.least)
+        if size > self.max_request_size:
+            raise self._too_large(size)
+        return INCOMPLETE
+
+    def _locate_at_eof(self, framing: Framing, buffer: Buffer, start: int) -> Place:
+        """The message that EOF completes, asked for once; a coroutine has an answer each time."""
+        if self.input is Input.OVER:
+            return INCOMPLETE
+        self.input = Input.OVER
+        return framing.locate_at_eof(buffer, start) or INCOMPLETE
+
+    def _end_unexpected(self) -> None:
+        """Nothing is expected, so bytes are thrown away, and EOF completes nothing."""
+        if self.input is Input.ENDED:
+            self.input = Input.OVER
+
+    def _too_large(self, size: int) -> FramingError:
+        return FramingError(
+            f"max_request_size of {self.max_request_size} bytes passed ({size} or more in one request)"
+        )
+
+
+def _check_expectation(framing: Framing, state: State) -> None:
+    if not isinstance(framing, Framing):
+        raise TypeError(f"expect(framing, state) takes a framing such as Line(), not {framing!r}")
+    if not callable(state):
+        raise TypeError(
+            f"expect(framing, state) takes a state to enter, a method of one argument, not {state!r}"
+        )

@@ -1,0 +1,186 @@
+"""The mix-ins, and the ready-made combinations: a thread, a process or a table row for each request."""
+
+import os
+import socket
+import threading
+from typing import Any
+
+from reactor import servers
+from reactor.servers import TCPServer, UDPServer
+from reactor.serving import ReactorMixIn
+
+__all__ = [
+    "ReactorMixIn",
+    "ReactorTCPServer",
+    "ReactorUDPServer",
+    "ThreadingMixIn",
+    "ThreadingTCPServer",
+    "ThreadingUDPServer",
+]
+
+
+class ThreadingMixIn:
+    """A new thread for each request, as `socketserver.ThreadingMixIn`.
+
+    `daemon_threads`: threads don't keep the process alive, and are not waited for.
+    `block_on_close`: `server_close` waits for those that are not daemons.
+    """
+
+    daemon_threads = False
+    block_on_close = True
+    _threads: "list[threading.Thread] | None" = None
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """What the thread does."""
+        server: Any = self
+        try:
+            server.finish_request(request, client_address)
+        except Exception:
+            server.handle_error(request, client_address)
+        finally:
+            server.shutdown_request(request)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Start a thread for the request."""
+        thread = threading.Thread(target=self.process_request_thread, args=(request, client_address))
+        thread.daemon = self.daemon_threads
+        if self.block_on_close and not thread.daemon:
+            threads = self._threads = [each for each in self._threads or () if each.is_alive()]
+            threads.append(thread)
+        thread.start()
+
+    def server_close(self) -> None:
+        """Close the server, then wait for its threads; never for the calling one."""
+        super().server_close()  # type: ignore[misc]
+        threads, self._threads = self._threads, None
+        for thread in threads or ():
+            if thread is not threading.current_thread():
+                thread.join()
+
+
+if hasattr(os, "fork"):
+
+    class ForkingMixIn:
+        """A new process for each request, as `socketserver.ForkingMixIn`.
+
+        `max_children`: beyond it, `process_request` waits for one to end. `block_on_close`:
+        `server_close` waits for all. `timeout`: seconds after which `handle_request` collects.
+        """
+
+        timeout: float | None = 300
+        active_children: "set[int] | None" = None
+        max_children = 40
+        block_on_close = True
+
+        def collect_children(self, *, blocking: bool = False) -> None:
+            """Wait for children that have ended; with *blocking*, for all."""
+            if not self.active_children:
+                return
+            while len(self.active_children) >= self.max_children:
+                try:
+                    pid, _ = os.waitpid(-1, 0)
+                    self.active_children.discard(pid)
+                except ChildProcessError:
+                    self.active_children.clear()  # somebody else has waited for them
+            for child in self.active_children.copy():
+                try:
+                    pid, _ = os.waitpid(child, 0 if blocking else os.WNOHANG)
+                    if pid:
+                        self.active_children.discard(pid)
+                except ChildProcessError:
+                    self.active_children.discard(child)
+
+        def handle_timeout(self) -> None:
+            """Collect children after a timeout of `handle_request`."""
+            self.collect_children()
+
+        def service_actions(self) -> None:
+            """Collect children while serving."""
+            self.collect_children()
+
+        def process_request(self, request: Any, client_address: Any) -> None:
+            """Fork a child for the request."""
+            server: Any = self
+            pid = os.fork()
+            if pid:
+                if self.active_children is None:
+                    self.active_children = set()
+                self.active_children.add(pid)
+                server.close_request(request)
+                return
+            # In the child, which must not return whatever happens.
+            status = 1
+            try:
+                server.finish_request(request, client_address)
+                status = 0
+            except Exception:
+                server.handle_error(request, client_address)
+            finally:
+                try:
+                    server.shutdown_request(request)
+                finally:
+                    os._exit(status)
+
+        def server_close(self) -> None:
+            """Close the server, then wait for its children."""
+            super().server_close()  # type: ignore[misc]
+            self.collect_children(blocking=self.block_on_close)
+
+
+class ThreadingTCPServer(ThreadingMixIn, TCPServer):
+    """A thread for each connection."""
+
+
+class ThreadingUDPServer(ThreadingMixIn, UDPServer):
+    """A thread for each datagram."""
+
+
+class ReactorTCPServer(ReactorMixIn, TCPServer):
+    """Ten thousand connections in one thread."""
+
+
+class ReactorUDPServer(ReactorMixIn, UDPServer):
+    """Datagrams, in a thread that does other things too."""
+
+
+if hasattr(os, "fork"):
+
+    class ForkingTCPServer(ForkingMixIn, TCPServer):
+        """A process for each connection."""
+
+    class ForkingUDPServer(ForkingMixIn, UDPServer):
+        """A process for each datagram."""
+
+    __all__ += ["ForkingMixIn", "ForkingTCPServer", "ForkingUDPServer"]
+
+
+if hasattr(socket, "AF_UNIX"):
+
+    class ThreadingUnixStreamServer(ThreadingMixIn, servers.UnixStreamServer):
+        """A thread for each connection."""
+
+    class ThreadingUnixDatagramServer(ThreadingMixIn, servers.UnixDatagramServer):
+        """A thread for each datagram."""
+
+    class ReactorUnixStreamServer(ReactorMixIn, servers.UnixStreamServer):
+        """Ten thousand connections in one thread."""
+
+    class ReactorUnixDatagramServer(ReactorMixIn, servers.UnixDatagramServer):
+        """Datagrams, in a thread that does other things too."""
+
+    __all__ += [
+        "ReactorUnixDatagramServer",
+        "ReactorUnixStreamServer",
+        "ThreadingUnixDatagramServer",
+        "ThreadingUnixStreamServer",
+    ]
+
+    if hasattr(os, "fork"):
+
+        class ForkingUnixStreamServer(ForkingMixIn, servers.UnixStreamServer):
+            """A process for each connection."""
+
+        class ForkingUnixDatagramServer(ForkingMixIn, servers.UnixDatagramServer):
+            """A process for each datagram."""
+
+        __all__ += ["ForkingUnixDatagramServer", "ForkingUnixStreamServer"]

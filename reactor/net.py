@@ -1,0 +1,122 @@
+"""Sockets made right, and the errors of the system sorted by what they mean.
+
+Everything here is about addresses, descriptors and errno; nothing knows of loops or handlers.
+"""
+
+import contextlib
+import errno
+import os
+import socket
+import stat
+from typing import Any
+
+#: The peer is gone, or never got here. A debug line, not a traceback.
+PEER_GONE = frozenset(
+    {
+        errno.EPIPE,
+        errno.ECONNRESET,
+        errno.ECONNABORTED,
+        errno.ESHUTDOWN,
+        errno.ENOTCONN,
+        errno.ETIMEDOUT,
+        errno.EHOSTUNREACH,
+        errno.ENETUNREACH,
+        errno.EHOSTDOWN,
+        errno.ENETDOWN,
+    }
+)
+
+#: `accept` can't go on for want of something that others will give back. See accept(2).
+OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+#: The address families of this system that have a host and a port.
+_INET = {socket.AF_INET: 2, socket.AF_INET6: 4}
+_UNIX = getattr(socket, "AF_UNIX", None)
+
+
+def check_address(family: int, address: Any) -> None:
+    """Raise `TypeError` unless *address* has the shape that *family* takes, saying which that is.
+
+    Ranges are left to the system, whose exceptions (`OverflowError` for a port) are known.
+    """
+    if family in _INET:
+        most = _INET[socket.AddressFamily(family)]
+        if not (
+            isinstance(address, tuple)
+            and 2 <= len(address) <= most
+            and isinstance(address[0], str | bytes | bytearray)
+            and isinstance(address[1], int)
+        ):
+            name = "AF_INET" if most == 2 else "AF_INET6"
+            raise TypeError(f"the address of an {name} socket is a tuple (host, port), not {address!r}")
+    elif family == _UNIX and not isinstance(address, str | bytes | os.PathLike):
+        raise TypeError(f"the address of an AF_UNIX socket is a path (str or bytes), not {address!r}")
+
+
+def families_of(address: Any) -> int:
+    """The family to connect to *address* with: ``AF_UNIX`` for a path, ``AF_UNSPEC`` for a tuple."""
+    if isinstance(address, tuple):
+        check_address(socket.AF_INET6 if len(address) > 2 else socket.AF_INET, address)
+        return socket.AF_UNSPEC
+    if _UNIX is None or not isinstance(address, str | bytes):
+        raise TypeError(f"an address is a tuple (host, port), or a path for a Unix socket, not {address!r}")
+    return int(_UNIX)
+
+
+def host_of(peer: Any) -> str | None:
+    """The host in an address that has one, to count connections by; `None` for a Unix peer."""
+    return str(peer[0]) if isinstance(peer, tuple) and peer else None
+
+
+def no_delay(sock: socket.socket) -> None:
+    """Turn Nagle's algorithm off where there is one: replies are written whole already."""
+    if sock.family in _INET:
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+
+
+def claim_unix_path(path: Any, kind: int) -> None:
+    """Remove a Unix socket left at *path* by a server that is gone; leave one that somebody has.
+
+    Does nothing for an abstract address, for a path where nothing is, and for anything that
+    is not a socket (binding then fails as it should).
+    """
+    if _is_abstract(path):
+        return
+    try:
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            return
+    except OSError:
+        return
+    with socket.socket(socket.AF_UNIX, kind) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+        except OSError:
+            pass  # somebody is there, or may be: binding will say so
+
+
+def unix_path_identity(path: Any) -> tuple[int, int] | None:
+    """Device and inode of the socket file at *path*, to tell later whether it is still ours."""
+    if _is_abstract(path):
+        return None
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def release_unix_path(path: Any, identity: tuple[int, int] | None) -> None:
+    """Remove our socket file, unless somebody has put another in its place."""
+    if identity is not None and unix_path_identity(path) == identity:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+
+
+def _is_abstract(path: Any) -> bool:
+    first = os.fspath(path)[:1]
+    return first in ("", b"", "\0", b"\0")

@@ -1,0 +1,352 @@
+"""The servers, as in `socketserver`: blocking, one request at a time, unless a mix-in changes that.
+
+`BaseServer.__init__` stores the address and the handler class and does nothing else, and it
+alone is enough for `finish_request`: whatever a server needs besides is made on first use.
+
+Hooks a subclass may override: `server_bind`, `server_activate`, `get_request`, `verify_request`,
+`process_request`, `finish_request`, `shutdown_request`, `close_request`, `service_actions`,
+`handle_timeout`, `handle_error`, `server_close`. They are called on every kind of server.
+"""
+
+import contextlib
+import os
+import selectors
+import socket
+import threading
+import time
+from collections.abc import Callable
+from enum import Enum
+from types import TracebackType
+from typing import Any, Self
+
+from reactor.acceptor import Acceptor, runs_in_loop, serve_request
+from reactor.limits import Limits
+from reactor.log import logger
+from reactor.loop import Reactor
+from reactor.net import check_address, claim_unix_path, release_unix_path, unix_path_identity
+from reactor.waker import Waker
+
+__all__ = ["BaseServer", "TCPServer", "UDPServer"]
+
+#: One descriptor needs no epoll; poll has no limit on its number.
+_Selector: type[selectors.BaseSelector] = getattr(selectors, "PollSelector", selectors.SelectSelector)
+
+
+class Serving(Enum):
+    """What `serve_forever` of a server is doing."""
+
+    NOT = "not serving"
+    SERVING = "serving"
+    STOPPING = "stopping"  #: `shutdown` was called; while not serving, for the next `serve_forever`
+
+
+class BaseServer:
+    """A server, as `socketserver.BaseServer`. *RequestHandlerClass* is called as
+    ``RequestHandlerClass(request, client_address, server)`` for each request.
+
+    `timeout`: seconds that `handle_request` waits, `None` for ever. `limits`: a `Limits`, or
+    `None` as in socketserver. Raises `TypeError` for a handler class that can't be called.
+    """
+
+    timeout: float | None = None
+    limits: Limits | None = None
+    socket: Any
+
+    def __init__(self, server_address: Any, RequestHandlerClass: Callable[[Any, Any, Any], Any]) -> None:
+        self._check_handler_class(RequestHandlerClass)
+        self.server_address = server_address
+        self.RequestHandlerClass = RequestHandlerClass
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.server_close()
+
+    # State made on first use, for subclasses that never call __init__ whole
+
+    _serving = Serving.NOT
+    _waker: Waker | None = None
+    _stopped: threading.Event | None = None
+    _thread: int | None = None
+    _hosted: Acceptor | None = None  # what stands for it in a reactor that it is registered with
+
+    # Serving
+
+    def server_activate(self) -> None:
+        """Called by the constructor to activate the server."""
+
+    def fileno(self) -> int:
+        """The descriptor of the listening socket."""
+        return int(self.socket.fileno())
+
+    def serve_forever(self, poll_interval: float = 0.5) -> None:
+        """Handle requests until `shutdown`, calling `service_actions` every *poll_interval* seconds.
+
+        `shutdown` and signals take effect at once, whatever *poll_interval* is. Called in any
+        thread, one at a time.
+        """
+        self._begin_serving()
+        try:
+            waker = self._waker = self._waker or Waker()
+            with _Selector() as selector:
+                selector.register(self, selectors.EVENT_READ)
+                selector.register(waker, selectors.EVENT_READ)
+                while self._serving is Serving.SERVING:
+                    ready = [key.fileobj for key, _ in selector.select(poll_interval)]
+                    if waker in ready:
+                        waker.handle_read()
+                    if self._serving is not Serving.SERVING:
+                        break
+                    if self in ready:
+                        self._handle_request_noblock()
+                    self.service_actions()
+        finally:
+            self._end_serving()
+
+    def _begin_serving(self) -> None:
+        if self._thread is not None:
+            raise RuntimeError("serve_forever() is running already")
+        self._stopped = threading.Event()
+        self._thread = threading.get_ident()
+        if self._serving is Serving.NOT:
+            self._serving = Serving.SERVING
+
+    def _end_serving(self) -> None:
+        self._serving = Serving.NOT
+        self._thread = None
+        assert self._stopped is not None
+        self._stopped.set()
+
+    def _interrupt(self) -> None:
+        """Have `serve_forever` notice that it is to stop."""
+        waker = self._waker
+        if waker is not None:
+            waker.wake()
+
+    def _check_handler_class(self, handler_class: Any) -> None:
+        """Raise `TypeError` for what can't be called; mix-ins ask for more."""
+        if handler_class is not None and not callable(handler_class):
+            raise TypeError(f"RequestHandlerClass must be a class of request handlers, not {handler_class!r}")
+
+    def shutdown(self) -> None:
+        """Stop `serve_forever` at once, from any thread, a handler or a signal handler.
+
+        Waits until it has stopped, unless called from the thread that serves. While nobody
+        serves, the next `serve_forever` returns at once. A server that is registered with a
+        reactor is unregistered there, and the reactor goes on.
+        """
+        acceptor = self._hosted
+        if acceptor is not None:
+            acceptor.reactor.call_soon_threadsafe(acceptor.stop)
+        else:
+            self._stop_serving()
+
+    def _stop_serving(self) -> None:
+        stopped = self._stopped
+        self._serving = Serving.STOPPING
+        self._interrupt()
+        if self._thread not in (None, threading.get_ident()) and stopped is not None:
+            stopped.wait()
+
+    def service_actions(self) -> None:
+        """Called by `serve_forever` each time round; for a subclass or mix-in to tidy up."""
+
+    def handle_request(self) -> None:
+        """Handle one request, waiting at most `timeout` seconds (the socket's, if that is less), then
+        calling `handle_timeout`."""
+        timeout = self.socket.gettimeout()
+        if timeout is None:
+            timeout = self.timeout
+        elif self.timeout is not None:
+            timeout = min(timeout, self.timeout)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with _Selector() as selector:
+            selector.register(self, selectors.EVENT_READ)
+            while not selector.select(timeout):
+                if deadline is not None:
+                    timeout = deadline - time.monotonic()
+                    if timeout < 0:
+                        self.handle_timeout()
+                        return
+        self._handle_request_noblock()
+
+    def _handle_request_noblock(self) -> None:
+        """Take the request that the selector has announced, and handle it."""
+        try:
+            request, client_address = self.get_request()
+        except OSError:
+            return
+        serve_request(self, request, client_address)
+
+    def event_handler(self, reactor: Reactor) -> Acceptor:
+        """What a reactor registers for this server: one request at a time."""
+        self._hosted = Acceptor(self, reactor, may_block=runs_in_loop(self))
+        return self._hosted
+
+    # Hooks
+
+    def handle_timeout(self) -> None:
+        """Called when `handle_request` has waited in vain."""
+
+    def get_request(self) -> Any:
+        """The next request and its client's address. Raises `OSError` if it is gone."""
+        raise NotImplementedError
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        """Whether to process this request."""
+        return True
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Call `finish_request`; mix-ins make it another thread's or process's work."""
+        self.finish_request(request, client_address)
+        self.shutdown_request(request)
+
+    def server_close(self) -> None:
+        """Release what the server holds. Calling it again does nothing."""
+        acceptor, self._hosted = self._hosted, None
+        if acceptor is not None:
+            acceptor.stop()
+        waker, self._waker = self._waker, None
+        if waker is not None:
+            waker.close()
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """Make a handler, which does the work."""
+        self.RequestHandlerClass(request, client_address, self)
+
+    def shutdown_request(self, request: Any) -> None:
+        """End a request: tell the peer, then `close_request`."""
+        self.close_request(request)
+
+    def close_request(self, request: Any) -> None:
+        """Release a request."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Called inside the ``except`` for what a handler raised. Logs it; the server goes on."""
+        logger.error("error in the request from %r", client_address, exc_info=True)
+
+
+class TCPServer(BaseServer):
+    """A server of stream connections, as `socketserver.TCPServer`.
+
+    `server_address`: ``(host, port)``; port 0 takes a free one. `allow_reuse_address`,
+    `allow_reuse_port`: set ``SO_REUSEADDR``, ``SO_REUSEPORT`` (where the system has it).
+    `request_queue_size`: for `listen`. Raises `TypeError` for an address of the wrong shape,
+    `OSError` for one that can't be bound.
+    """
+
+    address_family: int = socket.AF_INET
+    socket_type: int = socket.SOCK_STREAM
+    request_queue_size = 5
+    allow_reuse_address = False
+    allow_reuse_port = False
+
+    def __init__(
+        self,
+        server_address: Any,
+        RequestHandlerClass: Callable[[Any, Any, Any], Any],
+        bind_and_activate: bool = True,
+    ) -> None:
+        check_address(self.address_family, server_address)
+        BaseServer.__init__(self, server_address, RequestHandlerClass)
+        self.socket = socket.socket(self.address_family, self.socket_type)
+        if bind_and_activate:
+            try:
+                self.server_bind()
+                self.server_activate()
+            except BaseException:
+                self.server_close()
+                raise
+
+    def server_bind(self) -> None:
+        """Bind the socket; `server_address` is then what it is bound to."""
+        inet = self.address_family in (socket.AF_INET, socket.AF_INET6)
+        if self.allow_reuse_address and hasattr(socket, "SO_REUSEADDR"):
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if self.allow_reuse_port and hasattr(socket, "SO_REUSEPORT") and inet:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self.socket.bind(self.server_address)
+        self.server_address = self.socket.getsockname()
+
+    def server_activate(self) -> None:
+        """Listen."""
+        self.socket.listen(self.request_queue_size)
+
+    def server_close(self) -> None:
+        """Close the listening socket."""
+        super().server_close()
+        self.socket.close()
+
+    def get_request(self) -> Any:
+        """Accept a connection."""
+        return self.socket.accept()
+
+    def shutdown_request(self, request: Any) -> None:
+        """Tell the peer that no more comes, then `close_request`. Shut down as well as closed, for a
+        child may still hold the descriptor."""
+        with contextlib.suppress(OSError):
+            request.shutdown(socket.SHUT_WR)
+        self.close_request(request)
+
+    def close_request(self, request: Any) -> None:
+        """Close the connection."""
+        request.close()
+
+
+class UDPServer(TCPServer):
+    """A server of datagrams, as `socketserver.UDPServer`: a request is the pair of a datagram and
+    the socket. `max_packet_size`: bytes; a longer datagram is cut."""
+
+    allow_reuse_port = False
+    socket_type = socket.SOCK_DGRAM
+    max_packet_size = 8192
+
+    def get_request(self) -> Any:
+        """Receive a datagram."""
+        data, client_address = self.socket.recvfrom(self.max_packet_size)
+        return (data, self.socket), client_address
+
+    def server_activate(self) -> None:
+        """Nothing: datagrams need no `listen`."""
+
+    def shutdown_request(self, request: Any) -> None:
+        """Nothing to shut down."""
+        self.close_request(request)
+
+    def close_request(self, request: Any) -> None:
+        """Nothing to close."""
+
+
+if hasattr(socket, "AF_UNIX"):
+
+    class _UnixPath(TCPServer):
+        """What the Unix servers share: the socket file, taken over from a dead server, removed at the end."""
+
+        address_family = socket.AF_UNIX
+        _identity: tuple[int, int] | None = None
+        _owner: int | None = None
+
+        def server_bind(self) -> None:
+            """Bind the path, removing a socket there that nobody listens on."""
+            claim_unix_path(self.server_address, self.socket_type)
+            super().server_bind()
+            self._identity = unix_path_identity(self.server_address)
+            self._owner = os.getpid()
+
+        def server_close(self) -> None:
+            """Close the socket and remove its file, if it is still ours."""
+            super().server_close()
+            if self._owner == os.getpid():  # a forked child does not own it
+                release_unix_path(self.server_address, self._identity)
+            self._identity = None
+
+    class UnixStreamServer(_UnixPath):
+        """`TCPServer` on a Unix socket, as `socketserver.UnixStreamServer`; the address is a path."""
+
+    class UnixDatagramServer(_UnixPath, UDPServer):
+        """`UDPServer` on a Unix socket, as `socketserver.UnixDatagramServer`; the address is a path."""
+
+    __all__ += ["UnixDatagramServer", "UnixStreamServer"]

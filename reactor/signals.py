@@ -1,0 +1,62 @@
+"""Signals as callbacks of the loop, and what becomes of them in a forked child."""
+
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+
+class SignalWatch:
+    """The signal handlers that one reactor has installed, and the wake-up descriptor while it runs.
+
+    A handler does no more than hand its callback to *deliver* (`Reactor.call_soon_threadsafe`).
+    The wake-up descriptor closes the gap between the last bytecode and the selector's wait, in
+    which a signal would otherwise stay unnoticed until the next event. Main thread only, as
+    `signal.signal` has it; elsewhere `during_run` and `restore` do nothing.
+    """
+
+    def __init__(self, deliver: Callable[..., object], wakeup_fd: int) -> None:
+        self._deliver = deliver
+        self._wakeup_fd = wakeup_fd
+        self._previous: dict[int, Any] = {}
+        self._previous_fd: int | None = None
+
+    def watch(self, signum: int, callback: Callable[..., object], args: tuple[Any, ...]) -> None:
+        """Call ``callback(*args)`` in the loop each time *signum* comes, in place of what was done before.
+
+        Raises `ValueError` outside the main thread or for a number that is no signal.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            raise ValueError("on_signal() and drain_on() work in the main thread only (see signal.signal)")
+
+        def caught(signum: int, frame: FrameType | None) -> None:
+            self._deliver(callback, *args)
+
+        previous = signal.signal(signum, caught)
+        self._previous.setdefault(signum, previous)
+
+    def start(self) -> None:
+        """Have signals wake the loop, from now until `stop`."""
+        if threading.current_thread() is threading.main_thread():
+            self._previous_fd = signal.set_wakeup_fd(self._wakeup_fd, warn_on_full_buffer=False)
+
+    def stop(self) -> None:
+        """Give the wake-up descriptor back to whoever had it."""
+        if self._previous_fd is not None:
+            signal.set_wakeup_fd(self._previous_fd)
+            self._previous_fd = None
+
+    def restore(self) -> None:
+        """Put back the handlers that were there before."""
+        if threading.current_thread() is threading.main_thread():
+            for signum, previous in self._previous.items():
+                signal.signal(signum, signal.SIG_DFL if previous is None else previous)
+            self._previous.clear()
+
+    def forget_in_child(self) -> None:
+        """In a forked child: whatever the parent's loop had asked for is undone."""
+        if self._previous_fd is not None:
+            signal.set_wakeup_fd(-1)
+            self._previous_fd = None
+        self.restore()
