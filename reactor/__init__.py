@@ -28,9 +28,9 @@ from reactor.handlers import (
 from reactor.limits import Limits
 from reactor.loop import Reactor
 from reactor.machine import StateMachine
-from reactor.mixins import *
+from reactor.mixins import *  # noqa: F403 - what there is depends on the system
 from reactor.mixins import __all__ as _mixins
-from reactor.servers import *
+from reactor.servers import *  # noqa: F403
 from reactor.servers import __all__ as _servers
 from reactor.table import RequestState, RequestTable
 from reactor.timers import Timer

@@ -36,9 +36,10 @@ from reactor.framing import FramingError
 from reactor.limits import Limits
 from reactor.log import logger
 from reactor.loop import Reactor
-from reactor.machine import BUDGET, CLOSED, FULL, HELD, PAUSED, Input, StateMachine
+from reactor.machine import BUDGET, CLOSED, FULL, HELD, PAUSED, Input
 from reactor.net import PEER_GONE
-from reactor.table import TIMEOUTS, RequestState
+from reactor.row import ConnectionRow
+from reactor.table import RequestState
 
 #: Bytes of one `recv`. Making room for more costs more than it saves on small messages.
 RECEIVE_SIZE = 65536
@@ -53,57 +54,20 @@ _READING = RequestState.READING
 Data = bytes | bytearray | memoryview
 
 
-class Connection(StateMachine, EventHandler):
-    """One live peer. Adopted by an acceptor or a connector; belongs to its reactor's thread.
+class Connection(ConnectionRow, EventHandler):
+    """One live peer. Adopted by an acceptor or a connector; belongs to its reactor's thread."""
 
-    `socket`: non-blocking; its owner closes it, after `handle_close`. `peer`: its address.
-    `reactor`, `limits`: its loop, its server's limits. `state`, `since`: of the row.
-    `received`, `written`, `sent`: bytes so far.
-    """
-
-    __slots__ = (
-        "_batch",
-        "_discarded",
-        "_future",
-        "_mask",
-        "_outbox",
-        "_reading_time",
-        "_row_state",
-        "limits",
-        "peer",
-        "reactor",
-        "received",
-        "sent",
-        "since",
-        "socket",
-        "written",
-    )
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        for name in _RESERVED.intersection(cls.__dict__):
-            raise TypeError(
-                f"{cls.__qualname__}.{name}: every connection keeps a value of that name: choose another"
-            )
+    __slots__ = ("_batch", "_discarded", "_eof_owed", "_future", "_mask")
 
     #: How many times ``send_buffer_limit`` its own writes may pile up to; `None`: back-pressure is enough.
     own_backlog: int | None = None
 
-    def _adopt(self, sock: socket.socket | None, peer: Any, reactor: Reactor, limits: Limits) -> None:
-        """Become a row of *reactor*, not open yet. Runs no user code."""
-        StateMachine.__init__(self, limits.max_request_size)
-        self.socket: Any = sock
-        self.peer = peer
-        self.reactor = reactor
-        self.limits = limits
-        self._row_state = RequestState.HANDSHAKE
-        self.since = reactor.now
-        self.received = self.written = self.sent = self._discarded = 0
-        self._reading_time = 0.0
+    def _adopt(self, sock: Any, peer: Any, reactor: Reactor, limits: Limits) -> None:
         self._batch: list[bytes] | None = None
-        self._outbox: bytearray | None = None
+        self._discarded = self._mask = 0
+        self._eof_owed = False
         self._future: Future[Any] | None = None
-        self._mask = 0
+        super()._adopt(sock, peer, reactor, limits)
         reactor.add_row(self)
 
     def _open(self) -> None:
@@ -111,6 +75,12 @@ class Connection(StateMachine, EventHandler):
         if not self.blocked & CLOSED:
             self.reactor.requests.move(self, _IDLE)
             self._deliver(self.handle_open)
+
+    def _connected(self, sock: Any) -> None:
+        """A connector has got the connection: open."""
+        self.socket = sock
+        self.since = self.reactor.now
+        self._open()
 
     # Upcalls
 
@@ -186,10 +156,18 @@ class Connection(StateMachine, EventHandler):
             self.blocked &= ~PAUSED
             self.reactor.call_soon(self._resume)
 
-    @property
-    def owed(self) -> int:
-        """Bytes written that the kernel has not taken yet."""
-        return self.written - self.sent
+    def write_eof(self) -> None:
+        """Tell the peer, once it has all that was written, that no more comes; go on reading.
+
+        Writing after it is a `RuntimeError`. Does nothing once the connection is closing, which
+        ends the output anyway.
+        """
+        if self.blocked & CLOSED or self._eof_owed:
+            return
+        self._flush()
+        self._eof_owed = True
+        if self._outbox is None:
+            self._shut_down()
 
     def close(self) -> None:
         """Send what is owed, then end: the peer sees EOF and, within `linger_timeout`, no reset.
@@ -243,19 +221,32 @@ class Connection(StateMachine, EventHandler):
             return  # the next delivery is under way without us
         try:
             data = self.socket.recv(RECEIVE_SIZE)
+        except (BlockingIOError, InterruptedError):
+            return
         except OSError as exc:
-            self._receive_failed(exc)
+            self._lost(exc)
             return
         if self.blocked or not data:
             self._receive_aside(data)
             return
         self.received += len(data)
         completed = self.completed
-        self._batch = batch = []
+        batch: list[bytes] = []
+        self._batch = batch
         try:
             self.feed(data)
         finally:
-            if batch:
+            # The usual send stands here and not in `_flush`, which every reply would pay for.
+            if batch and self._outbox is None and not self._eof_owed:
+                data = batch[0] if len(batch) == 1 else b"".join(batch)
+                try:
+                    sent = self.socket.send(data)
+                except OSError as exc:
+                    sent = self._send_failed(exc)
+                self.sent += sent
+                if sent != len(data):
+                    self._keep_owed(data, sent)
+            elif batch:
                 self._flush()
             self._batch = None
             if self.completed != completed:
@@ -273,8 +264,10 @@ class Connection(StateMachine, EventHandler):
         self.blocked &= ~FULL
         if self.blocked & CLOSED:
             self._linger()
-        else:
-            self._deliver(self._drained)
+            return
+        if self._eof_owed:
+            self._shut_down()
+        self._deliver(self._drained)
 
     # Deliveries
 
@@ -283,7 +276,8 @@ class Connection(StateMachine, EventHandler):
         if self.blocked & CLOSED:
             return
         completed = self.completed
-        self._batch = batch = []
+        batch: list[bytes] = []
+        self._batch = batch
         try:
             call(*args)
         finally:
@@ -320,7 +314,7 @@ class Connection(StateMachine, EventHandler):
     def _settle(self) -> None:
         """Work out what this row now waits for, and what to watch its socket for."""
         blocked = self.blocked
-        if blocked & CLOSED:
+        if blocked & CLOSED or self._row_state is RequestState.HANDSHAKE:
             return
         owing = self._outbox is not None
         if self.input is Input.OVER and not owing and not blocked & HELD:
@@ -359,49 +353,64 @@ class Connection(StateMachine, EventHandler):
             self.reactor.unregister(self)
         self._mask = mask
 
-    def _complete(self) -> None:
-        super()._complete()
-        self._reading_time = 0.0
-
     # Sending
 
     def _flush(self, writable: bool = False) -> None:
-        """Send what was written; what the kernel refuses stays. While some is left over, it waits
-        for the kernel to say that there is room (*writable*)."""
+        """Send what was written. While the outbox holds what the kernel refused before, only
+        *writable* (it says that there is room) tries again."""
         batch = self._batch
-        data: bytes | bytearray
-        if batch:
-            data = batch[0] if len(batch) == 1 else b"".join(batch)
+        if batch and self._eof_owed:
             batch.clear()
-            if self._outbox is not None:
-                self._outbox += data
-                data = self._outbox
-        elif self._outbox is not None:
-            data = self._outbox
-        else:
+            raise RuntimeError("write() after write_eof()")
+        outbox = self._outbox
+        if outbox is None:
+            if batch:
+                data = b"".join(batch)
+                batch.clear()
+                sent = self._send(data)
+                if sent != len(data):
+                    self._keep_owed(data, sent)
             return
-        if data is not self._outbox or writable:
-            try:
-                sent = self.socket.send(data)
-            except OSError as exc:
-                sent = 0
-                if self._send_failed(exc):
-                    return
-            self.sent += sent
-            if sent == len(data):
+        if batch:
+            outbox += b"".join(batch)
+            batch.clear()
+            self._check_backlog()
+        if writable:
+            sent = self._send(outbox)
+            if sent == len(outbox):
                 self._outbox = None
-                return
-            if data is not self._outbox:
-                self._outbox = bytearray(memoryview(data)[sent:])
-            else:
-                del self._outbox[:sent]
-            if sent:
+            elif sent:
+                del outbox[:sent]
                 self.since = self.reactor.now
+
+    def _send(self, data: bytes | bytearray) -> int:
+        """How much of *data* the kernel took."""
+        try:
+            sent: int = self.socket.send(data)
+        except OSError as exc:
+            sent = self._send_failed(exc)
+        self.sent += sent
+        return sent
+
+    def _send_failed(self, exc: OSError) -> int:
+        """Nothing was sent: the kernel has no room, or the peer is gone."""
+        if not isinstance(exc, BlockingIOError | InterruptedError):
+            self._lost(exc)
+        return 0
+
+    def _keep_owed(self, data: bytes, sent: int) -> None:
+        """Keep what the kernel refused."""
+        if not self.blocked & CLOSED:
+            self._outbox = bytearray(memoryview(data)[sent:])
+            self._check_backlog()
+
+    def _check_backlog(self) -> None:
+        """Stop reading from a peer that owes us room; end one that its own handler buries."""
         limit = self.limits.send_buffer_limit
-        if limit is not None and self.written - self.sent > limit:
+        if limit is not None and self.owed > limit:
             self.blocked |= FULL
-            if self.own_backlog is not None and self.written - self.sent > self.own_backlog * limit:
-                self._backlog_passed(f"{self.own_backlog} times it")
+            if self.own_backlog is not None and self.owed > self.own_backlog * limit:
+                self._backlog_passed(f"{self.own_backlog} times over by its own handler")
 
     def _write_at_once(self, data: bytes) -> None:
         """A write from outside this connection's own deliveries."""
@@ -438,18 +447,7 @@ class Connection(StateMachine, EventHandler):
         )
         self.abort()
 
-    def _send_failed(self, exc: OSError) -> bool:
-        """Whether a failed `send` is the end of the connection."""
-        if isinstance(exc, BlockingIOError | InterruptedError):
-            return False
-        self._lost(exc)
-        return True
-
     # Receiving, aside from the usual way
-
-    def _receive_failed(self, exc: OSError) -> None:
-        if not isinstance(exc, BlockingIOError | InterruptedError):
-            self._lost(exc)
 
     def _receive_aside(self, data: bytes) -> None:
         """EOF, or bytes that can't be delivered now."""
@@ -494,13 +492,17 @@ class Connection(StateMachine, EventHandler):
 
     def _linger(self) -> None:
         """All is sent: tell the peer, then read until it has seen so."""
-        with contextlib.suppress(OSError):
-            self.socket.shutdown(socket.SHUT_WR)
+        self._shut_down()
         if self.input is not Input.OPEN:
             self._end()
         else:
             self.since = self.reactor.now
             self._set_mask(EVENT_READ)
+
+    def _shut_down(self) -> None:
+        """Let the peer see the end of our output, even while a child still holds the descriptor."""
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_WR)
 
     def _end(self) -> None:
         """Leave the selector; the closing call comes at the end of the turn."""
@@ -537,65 +539,9 @@ class Connection(StateMachine, EventHandler):
         thread = self.reactor.thread
         if thread is not None and thread != get_ident():
             raise RuntimeError(
-                f"write() called from {current_thread().name}, not from the thread that runs this connection's reactor: "
-                "use handler.reactor.call_soon_threadsafe(handler.write, data)"
+                f"write() called from {current_thread().name}, not from the thread that runs this "
+                "connection's reactor: use handler.reactor.call_soon_threadsafe(handler.write, data)"
             )
-
-    # The row
-
-    @property
-    def state(self) -> RequestState:
-        """What this row waits for. Changed by the table alone."""
-        return self._row_state
-
-    def _enter(self, state: RequestState) -> None:
-        """Take over a new state and keep its books: since when, and the time spent reading."""
-        now = self.reactor.now
-        if state is _IDLE:
-            self._reading_time = 0.0
-        elif self._row_state is _READING:
-            self._reading_time += now - self.since
-        self._row_state = state
-        self.since = now
-
-    @property
-    def timeout_name(self) -> str | None:
-        """The limit that ends the present wait. While a client connects, its connector sees to that."""
-        if self.socket is None:
-            return None
-        return TIMEOUTS.get(self._row_state) if self._outbox is None else "send_timeout"
-
-    @property
-    def deadline(self) -> float | None:
-        """When the present wait is over, in seconds of the reactor's clock; `None` if it has no limit."""
-        name = self.timeout_name
-        limit: float | None = None if name is None else getattr(self.limits, name)
-        if limit is None:
-            return None
-        return self.since + limit - (self._reading_time if self._row_state is _READING else 0.0)
-
-    @property
-    def age(self) -> float:
-        """Seconds in the present state; while idle, since the last activity."""
-        return self.reactor.now - self.since
-
-    @property
-    def waiting_for(self) -> str:
-        """What would take this row on, in words."""
-        if self._outbox is not None:
-            return f"the peer to take {self.owed} bytes"
-        if self._row_state is RequestState.HANDLING:
-            return "its handler"
-        if self._row_state is RequestState.CLOSING:
-            return "the peer to close"
-        return str(self.expecting) if self.expecting is not None else "nothing"
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {getattr(self, 'peer', None)!r} {getattr(self, '_row_state', 'not adopted')}>"
-
-
-#: Names that a handler class must not give to something else.
-_RESERVED = frozenset(StateMachine.__slots__) | frozenset(Connection.__slots__) | {"state"}
 
 
 def _as_bytes(data: Data) -> bytes:

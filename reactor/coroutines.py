@@ -89,7 +89,7 @@ class _Ready(tuple[()]):
     __await__ = tuple.__iter__
 
 
-_READY = _Ready()
+_READY: Any = _Ready()
 
 
 @types.coroutine
@@ -180,7 +180,8 @@ class StreamWriter:
         """Wait until the peer has taken what it is owed; at once if it keeps up. A coroutine that
         writes without ever draining is closed at 16 times ``send_buffer_limit``."""
         if self._handler._outbox is None:
-            return _READY
+            ready: Awaitable[None] = _READY
+            return ready
         return _wait(_DRAIN)
 
 
@@ -377,6 +378,6 @@ class AsyncStreamRequestHandler(ConnectionRequestHandler):
 
 def _foreign(what: str) -> TypeError:
     return TypeError(
-        f"{what} was awaited in a coroutine handler, which has no asyncio underneath: await messages of self.rfile, "
-        "self.wfile.drain(), self.sleep(seconds) or self.offload(function, ...)"
+        f"{what} was awaited in a coroutine handler, which has no asyncio underneath: await messages of "
+        "self.rfile, self.wfile.drain(), self.sleep(seconds) or self.offload(function, ...)"
     )

@@ -96,7 +96,8 @@ def event_handler_of(fileobj: Any, reactor: Any) -> EventHandler:
     offer = getattr(fileobj, "event_handler", None)
     if offer is None:
         raise TypeError(
-            f"{fileobj!r} is no EventHandler and offers none: pass one, or a callable, as register(fileobj, events, handler)"
+            f"{fileobj!r} is no EventHandler and offers none: pass one, or a callable, as "
+            "register(fileobj, events, handler)"
         )
     handler = offer(reactor)
     if not isinstance(handler, EventHandler):

@@ -40,7 +40,7 @@ class Framing:
     separator: bytes | None = None
     #: Bytes of the longest message.
     limit: int = sys.maxsize
-    #: Bytes that the next message is known to need.
+    #: Bytes without which there can be no message, so that `locate` need not look.
     least: int = 0
 
     def locate(self, buffer: Buffer, start: int, scanned: int) -> Place | None:
@@ -82,7 +82,11 @@ class _Separated(Framing):
 
     __slots__ = ()
 
-    _end: bytes
+    least = 1
+
+    @property
+    def _end(self) -> bytes:
+        raise NotImplementedError
 
     def locate(self, buffer: Buffer, start: int, scanned: int) -> Place | None:
         found = buffer.find(self._end, scanned)
@@ -117,11 +121,13 @@ class Line(_Separated):
     partial: bool = False
     separator: bytes | None = field(init=False, repr=False, compare=False)
 
-    _end: ClassVar[bytes] = b"\n"
-
     def __post_init__(self) -> None:
         _check_limit("Line", self.limit)
         object.__setattr__(self, "separator", b"\n" if self.keepends else None)
+
+    @property
+    def _end(self) -> bytes:
+        return b"\n"
 
     def _message_end(self, buffer: Buffer, start: int, found: int, end: int) -> int:
         if self.keepends:
@@ -152,7 +158,7 @@ class Until(_Separated):
         object.__setattr__(self, "separator", self.end if self.keepends else None)
 
     @property
-    def _end(self) -> bytes:  # type: ignore[override]
+    def _end(self) -> bytes:
         return self.end
 
     def _message_end(self, buffer: Buffer, start: int, found: int, end: int) -> int:
@@ -183,6 +189,8 @@ class Available(Framing):
 
     limit: int = 65536
 
+    least: ClassVar[int] = 1  # type: ignore[misc]
+
     def __post_init__(self) -> None:
         _check_limit("Available", self.limit)
 
@@ -199,6 +207,8 @@ class LengthPrefixed(Framing):
     size: int = 4
     byteorder: Literal["big", "little"] = "big"
     limit: int = 1 << 20
+
+    least: ClassVar[int] = 1  # type: ignore[misc]
 
     def __post_init__(self) -> None:
         if self.size not in (1, 2, 4, 8):
@@ -226,6 +236,8 @@ class Netstring(Framing):
     """
 
     limit: int = 65536
+
+    least: ClassVar[int] = 1  # type: ignore[misc]
 
     def __post_init__(self) -> None:
         _check_limit("Netstring", self.limit)
@@ -263,6 +275,8 @@ class ToEOF(Framing):
     """
 
     limit: int = 1 << 20
+
+    least: ClassVar[int] = 1  # type: ignore[misc]
 
     def __post_init__(self) -> None:
         _check_limit("ToEOF", self.limit)

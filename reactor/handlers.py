@@ -138,6 +138,12 @@ class DatagramRequestHandler(BaseRequestHandler):
         self.socket.sendto(self.wfile.getvalue(), self.client_address)
 
 
+class PrivateReactor(Reactor):
+    """The reactor of one connection on a blocking server; remembers what the handler raised."""
+
+    failure: BaseException | None = None
+
+
 class ConnectionRequestHandler(Connection, BaseRequestHandler):
     """What the state-machine and the coroutine handlers share: one object is the handler, the
     connection, its row and its event handler. Derive from one of those two."""
@@ -157,7 +163,8 @@ class ConnectionRequestHandler(Connection, BaseRequestHandler):
         selector = selectors.PollSelector() if hasattr(selectors, "PollSelector") else None
         try:
             self.request.setblocking(False)
-            with PrivateReactor(selector) as reactor:
+            reactor = PrivateReactor(selector)
+            with reactor:
                 self._adopt(
                     self.request,
                     self.client_address,
@@ -201,23 +208,15 @@ class ConnectionRequestHandler(Connection, BaseRequestHandler):
         if self._set_up:
             self.finish()
 
-    def _connected(self, sock: socket.socket) -> None:
-        """A connector has got the connection."""
-        self.socket = self.request = sock
-        self.since = self.reactor.now
-        self._open()
+    def _connected(self, sock: Any) -> None:
+        self.request = sock
+        super()._connected(sock)
 
     def _release(self) -> None:
         if isinstance(self.reactor, PrivateReactor):
             self.reactor.stop()  # the blocking server goes on with the socket
         else:
             self.server.handler_ended(self)
-
-
-class PrivateReactor(Reactor):
-    """The reactor of one connection on a blocking server; remembers what the handler raised."""
-
-    failure: BaseException | None = None
 
 
 class StateRequestHandler(ConnectionRequestHandler):

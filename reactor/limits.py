@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import numbers
 from dataclasses import dataclass, field
 
 try:
@@ -64,7 +63,7 @@ class Limits:
             if value is None:
                 continue
             whole = each.name.startswith("max_") or each.name.endswith("_limit")
-            kind: type = numbers.Integral if whole else numbers.Real
+            kind = int if whole else (int, float)
             if isinstance(value, bool) or not isinstance(value, kind):
                 number = "whole number" if whole else "number of seconds"
                 raise TypeError(f"Limits({each.name}=...) takes a {number} or None, not {value!r}")

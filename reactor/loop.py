@@ -126,8 +126,9 @@ class Reactor(Schedule):
             handler = event_handler_of(fileobj, self)
             if handler.may_block and not may_block:
                 raise ValueError(
-                    f"{fileobj!r} runs its handlers in the loop's own thread, where each can hold up everyone: "
-                    "mix ThreadingMixIn or ReactorMixIn into it, or accept that with register(..., may_block=True)"
+                    f"{fileobj!r} runs its handlers in the loop's own thread, where each can hold up "
+                    "everyone: mix ThreadingMixIn or ReactorMixIn into it, or accept that with "
+                    "register(..., may_block=True)"
                 )
         elif not isinstance(handler, EventHandler):
             if not callable(handler):
@@ -308,7 +309,14 @@ class Reactor(Schedule):
             self._check("handle_events")
         gone = self._gone
         gone.clear()
-        ready = self._selector.select(self._patience(timeout))
+        wait = LONGEST_WAIT if timeout is None else timeout
+        due = self._timers.next_time()
+        if self._soon or self._ended:
+            wait = 0.0
+        elif due is not None:
+            # The clock, not ``now``: the last turn may have taken long.
+            wait = min(wait, max(0.0, due - self.clock()))
+        ready = self._selector.select(wait)
         self.now = now = self.clock()
         debug = self.debug
         for key, events in ready:
@@ -327,7 +335,7 @@ class Reactor(Schedule):
                 self._failed(handler, handler.handle_read, exc)
             if debug:
                 self._name_if_slow(handler, started)
-        if self._timers:
+        if due is not None and due <= now:
             self._run_due(now)
         if self._soon:
             self._run_soon()
@@ -336,15 +344,6 @@ class Reactor(Schedule):
         if self._drain is not None:
             self._drain.check()
         return len(ready)
-
-    def _patience(self, timeout: float | None) -> float:
-        """How long the selector may wait: until the next timer, and not at all if something is due."""
-        if self._soon or self._ended:
-            return 0.0
-        longest = LONGEST_WAIT if timeout is None else timeout
-        when = self._timers.next_time()
-        # Not ``now``: the last turn may have taken long.
-        return longest if when is None else min(longest, max(0.0, when - self.clock()))
 
     # What makes it unusable
 

@@ -22,6 +22,7 @@ chunk that holds whole messages never goes through it: messages are slices of th
 import sys
 from collections.abc import Callable
 from enum import Enum
+from typing import Any
 
 from reactor.framing import Buffer, Framing, FramingError, Place
 
@@ -45,8 +46,13 @@ class Input(Enum):
     """What is known of the end of the bytes."""
 
     OPEN = "open"
-    ENDED = "ended"  #: EOF was seen; what it completes is still to be delivered
-    OVER = "over"  #: and that was done
+    ENDED = "ended"  #: EOF was seen; what came before it may still have to be delivered
+    LAST = "last"  #: what EOF itself completes has been delivered
+    OVER = "over"  #: and `handle_eof` was called: nothing more will come
+
+
+_OPEN = Input.OPEN
+_BUDGET = range(MESSAGES_PER_DELIVERY)
 
 
 class StateMachine:
@@ -136,28 +142,31 @@ class StateMachine:
         are no message or one over a limit, and whatever a state raises; the message concerned
         is then used up and its request over.
         """
-        buffer = self._inbox
-        if buffer:
-            buffer += data  # in place: an inbox that is not empty is a bytearray
-        else:
-            buffer = data
+        buffer: Any = self._keep(data) if self._inbox else data  # a bytearray, or the chunk itself
         if self._request_size and self._expected is None and not self.blocked & HELD:
             self._complete()  # by `release`
-        start = 0
+        start = completed = 0
+        length = len(buffer)
         scanned = self._scanned
         most = self.max_request_size
-        left = MESSAGES_PER_DELIVERY
-        completed = 0
+        in_chunk = type(buffer) is bytes  # else it is the inbox
         try:
-            while not self.blocked:
+            for _ in _BUDGET:
+                if self.blocked:
+                    break
                 expected = self._expected or self._first
                 if expected is None:
-                    self._end_unexpected()
-                    start = len(buffer)
+                    self._at_end()
+                    start = length  # nobody wants these bytes: they are thrown away
                     break
                 framing, state = expected
+                least = framing.least
                 separator = framing.separator
-                if separator is None:
+                if length - start < least:
+                    if start == length and least <= most and self.input is _OPEN:
+                        break
+                    end = -1
+                elif separator is None:
                     first, last, end = framing.locate(buffer, start, scanned) or INCOMPLETE
                 else:
                     first = start
@@ -166,8 +175,8 @@ class StateMachine:
                         last = end = end + len(separator)
                         if end - start > framing.limit:
                             raise framing.too_long(end - start)
-                    elif len(buffer) - start >= framing.limit:
-                        raise framing.too_long(len(buffer) - start)
+                    elif length - start >= framing.limit:
+                        raise framing.too_long(length - start)
                 if end < 0:
                     first, last, end = self._locate_incomplete(framing, buffer, start)
                     if end < 0:
@@ -176,9 +185,7 @@ class StateMachine:
                 size = end - start
                 if size > most:
                     raise self._too_large(size)
-                message = (
-                    bytes(memoryview(buffer)[first:last]) if type(buffer) is bytearray else buffer[first:last]
-                )
+                message = buffer[first:last] if in_chunk else bytes(memoryview(buffer)[first:last])
                 start = scanned = end
                 self._expected = None
                 state(message)
@@ -189,21 +196,20 @@ class StateMachine:
                     self._request_size += size or 1  # above 0 while the request is open
                     if self._request_size > most:
                         raise self._too_large(self._request_size)
-                left -= 1
-                if not left:
-                    self.blocked |= BUDGET
+            else:
+                self.blocked |= BUDGET
         finally:
             self.completed += completed
-            if start >= len(buffer) or self.blocked & CLOSED:
-                self._inbox = b""
-                self._scanned = 0
-            else:
-                if type(buffer) is bytearray:
-                    del buffer[:start]  # moves no bytes: a bytearray keeps an offset
-                else:
+            if start < length and not self.blocked & CLOSED:
+                if in_chunk:
                     buffer = bytearray(memoryview(buffer)[start:])
+                else:
+                    del buffer[:start]  # moves no bytes: a bytearray keeps an offset
                 self._inbox = buffer
                 self._scanned = scanned - start
+            elif self._inbox:
+                self._inbox = b""
+                self._scanned = 0
 
     def end_input(self) -> None:
         """No more bytes will come. Delivers what that completes, now or once nothing blocks it."""
@@ -211,12 +217,21 @@ class StateMachine:
             self.input = Input.ENDED
             self.feed()
 
-    def _keep(self, data: bytes) -> None:
+    def handle_eof(self) -> None:
+        """Called once when the peer has ended its input and all that it sent has been delivered.
+
+        A machine that then holds nothing and owes nothing is done. One that is to live on, to
+        answer when somebody else has answered it, calls `hold` here, and `release` when done.
+        """
+
+    def _keep(self, data: bytes) -> bytearray:
         """Take *data* in without delivering anything."""
-        if self._inbox:
-            self._inbox += data
+        inbox = self._inbox
+        if type(inbox) is bytearray:
+            inbox += data
         else:
-            self._inbox = bytearray(data)
+            inbox = self._inbox = bytearray(data)
+        return inbox
 
     def _drop_input(self) -> None:
         """Forget the inbox and expect no more bytes: what came makes no sense."""
@@ -227,7 +242,7 @@ class StateMachine:
     # Inside
 
     def _complete(self) -> None:
-        """Count a request that completed outside `feed`, or that a coroutine completed in it."""
+        """Count a request that was completed outside `feed`."""
         self.completed += 1
         self._request_size = 0
 
@@ -241,16 +256,19 @@ class StateMachine:
         return INCOMPLETE
 
     def _locate_at_eof(self, framing: Framing, buffer: Buffer, start: int) -> Place:
-        """The message that EOF completes, asked for once; a coroutine has an answer each time."""
-        if self.input is Input.OVER:
-            return INCOMPLETE
-        self.input = Input.OVER
-        return framing.locate_at_eof(buffer, start) or INCOMPLETE
-
-    def _end_unexpected(self) -> None:
-        """Nothing is expected, so bytes are thrown away, and EOF completes nothing."""
+        """The message that EOF completes, if any, and after it the end."""
         if self.input is Input.ENDED:
+            self.input = Input.LAST
+            place = framing.locate_at_eof(buffer, start)
+            if place is not None:
+                return place
+        self._at_end()
+        return INCOMPLETE
+
+    def _at_end(self) -> None:
+        if self.input in (Input.ENDED, Input.LAST):
             self.input = Input.OVER
+            self.handle_eof()
 
     def _too_large(self, size: int) -> FramingError:
         return FramingError(

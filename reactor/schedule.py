@@ -7,6 +7,7 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from reactor.events import EventHandler
@@ -120,7 +121,8 @@ class Schedule:
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as exc:
-            owner = getattr(callback, "__self__", None)
+            made = callback.func if isinstance(callback, partial) else callback
+            owner = getattr(made, "__self__", None)
             self._failed(owner if isinstance(owner, EventHandler) else None, callback, exc)
         if self.debug:
             self._name_if_slow(callback, started)

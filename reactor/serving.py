@@ -58,8 +58,8 @@ class ReactorMixIn(_Base):
         ):
             if hasattr(cls, hook):
                 raise TypeError(
-                    f"{cls.__qualname__}: ReactorMixIn runs all handlers in one thread, {mixin} gives each one of its own; "
-                    "choose one (a handler's slow work goes to self.offload)"
+                    f"{cls.__qualname__}: ReactorMixIn runs all handlers in one thread, {mixin} gives "
+                    "each one of its own; choose one (a handler's slow work goes to self.offload)"
                 )
 
     @property
@@ -240,19 +240,19 @@ def check_handler_class(handler_class: Any, *, stream: bool) -> None:
         made = made.func
     if not inspect.isclass(made):
         raise TypeError(
-            f"a reactor server has to see the class of its handlers: pass the class, or functools.partial of it, not {made!r}"
+            "a reactor server has to see the class of its handlers: pass the class, or functools.partial "
+            f"of it, not {made!r}"
         )
     is_connection = issubclass(made, ConnectionRequestHandler)
     if stream and not is_connection:
         raise TypeError(
-            f"{made.__qualname__} waits for its peer in handle(), and would hold up every other connection of a reactor "
-            "server: derive from AsyncStreamRequestHandler (async def handle) or StateRequestHandler, or use "
-            "ThreadingMixIn or ForkingMixIn"
+            f"{made.__qualname__} waits for its peer in handle(), and would hold up every other connection "
+            "of a reactor server: derive from AsyncStreamRequestHandler (async def handle) or "
+            "StateRequestHandler, or use ThreadingMixIn or ForkingMixIn"
         )
     if not stream and is_connection:
         raise TypeError(
             f"{made.__qualname__} handles streams: derive from DatagramRequestHandler for datagrams"
         )
     if stream and inspect.isabstract(made):
-        missing = ", ".join(sorted(made.__abstractmethods__))
-        raise TypeError(f"{made.__qualname__} does not define {missing}()")
+        raise TypeError(f"{made.__qualname__} does not say what requests begin with: define start(self)")

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from itertools import islice
 from typing import Any, Protocol
 
 from reactor.limits import Limits
@@ -193,14 +194,13 @@ class RequestTable:
         if self._sweeping is None:
             self._sweeping = iter(list(self._rows))
             self._throttle.flush(now)
-        looked = 0
-        for row in self._sweeping:
+        rows = list(islice(self._sweeping, self.SLICE))
+        for row in rows:
             deadline = row.deadline
             if deadline is not None and deadline <= now:
                 self._expire(row, now)
-            looked += 1
-            if looked >= self.SLICE:
-                return True
+        if len(rows) == self.SLICE:
+            return True
         self._sweeping = None
         return False
 
@@ -213,13 +213,9 @@ class RequestTable:
             logger.debug("%r lingered %.1f s", row.peer, waited)
         else:
             self._counters.timed_out += 1
-            limit = getattr(row.limits, name)
-            self.limit_passed(
-                now,
-                name,
-                row,
-                f"{limit:g} s passed waiting for {row.waiting_for} ({row.received} bytes received, {row.sent} sent)",
-            )
+            figures = f"{row.received} bytes received, {row.sent} sent"
+            text = f"{getattr(row.limits, name):g} s passed waiting for {row.waiting_for} ({figures})"
+            self.limit_passed(now, name, row, text)
         if row.state is RequestState.IDLE:
             row.close()
         else:

@@ -75,7 +75,7 @@ class TimerQueue:
         args: tuple[Any, ...] = (),
         interval: float | None = None,
     ) -> Timer:
-        """Call ``callback(*args)`` once the clock reads *when*, then every *interval* seconds if one is given."""
+        """Call ``callback(*args)`` once the clock reads *when*; if given, every *interval* seconds after."""
         timer = Timer(self, when, callback, args, interval)
         heapq.heappush(self._heap, (when, next(self._numbers), timer))
         return timer
