@@ -15,7 +15,8 @@ import socketserver
 from enum import Enum
 from typing import Any, Protocol
 
-from reactor.events import EVENT_READ, EventHandler, event_handler_of
+from reactor.datagram import DatagramSocket
+from reactor.events import EVENT_READ, EVENT_WRITE, EventHandler, event_handler_of
 from reactor.limits import Admission
 from reactor.log import Throttle, logger
 from reactor.loop import Reactor
@@ -95,6 +96,8 @@ class Acceptor(EventHandler):
         self._throttle = Throttle()
         self._timeout: float | None = None
         self._service: Timer | None = None
+        #: What a datagram server's handlers send with.
+        self.datagrams: DatagramSocket | None = None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.server!r}, {self._state.value}>"
@@ -126,6 +129,18 @@ class Acceptor(EventHandler):
             self._serve(request, client_address)
             if self._state is not Accepting.ACCEPTING:
                 return  # a hook stopped or closed the server
+
+    def handle_write(self) -> None:
+        if self.datagrams is None or self.datagrams.flush():
+            self.reactor.modify(self, EVENT_READ)
+
+    def send_datagrams(self, limit: int | None) -> None:
+        """Give a datagram server's handlers a socket that keeps at most *limit* bytes for the kernel."""
+        self.datagrams = DatagramSocket(self.server.socket, limit, self._wait_to_send, self.reactor.clock)
+
+    def _wait_to_send(self) -> None:
+        if self._state is Accepting.ACCEPTING:
+            self.reactor.modify(self, EVENT_READ | EVENT_WRITE)
 
     def handle_exception(self, exc: BaseException) -> None:
         """Log it and go on: one bad request must not end the server."""
@@ -194,9 +209,14 @@ class Acceptor(EventHandler):
         return False
 
     def _come_back(self) -> None:
-        if self._state is Accepting.PAUSED:
+        if self._state is not Accepting.PAUSED:
+            return
+        if self.reactor.draining:
+            self.stop_accepting()
+        else:
             self._state = Accepting.ACCEPTING
-            self.reactor.register(self, EVENT_READ)
+            owing = self.datagrams is not None and self.datagrams.owed
+            self.reactor.register(self, EVENT_READ | EVENT_WRITE if owing else EVENT_READ)
 
     def _service_actions(self) -> None:
         if self._state is Accepting.ACCEPTING and not self.reactor.registered(self):
@@ -208,10 +228,11 @@ class Acceptor(EventHandler):
 def runs_in_loop(server: Any) -> bool:
     """Whether a classic server runs its handlers where its requests are taken, and they may wait."""
     elsewhere = hasattr(server, "process_request_thread") or hasattr(server, "collect_children")
-    return not elsewhere and hasattr(server, "request_queue_size") and _is_stream(server)
+    return not elsewhere and hasattr(server, "request_queue_size") and is_stream(server)
 
 
-def _is_stream(server: Any) -> bool:
+def is_stream(server: Any) -> bool:
+    """Whether a server's requests are connections and not datagrams."""
     return getattr(server, "socket_type", None) == socket.SOCK_STREAM
 
 

@@ -50,6 +50,7 @@ LINGER_BYTES = 1 << 20
 
 _IDLE = RequestState.IDLE
 _READING = RequestState.READING
+_OVER = (Input.OVER, Input.DROPPED)
 
 Data = bytes | bytearray | memoryview
 
@@ -147,8 +148,11 @@ class Connection(ConnectionRow, EventHandler):
             self.reactor.call_soon(self._resume)
 
     def pause_reading(self) -> None:
-        """Take nothing from this peer for now: somebody else can't keep up with it."""
+        """Take nothing from this peer for now: somebody else can't keep up with it. One buffer more
+        may still be read, and none of it is delivered before `resume_reading`."""
         self.blocked |= PAUSED
+        if self._batch is None:
+            self._settle()
 
     def resume_reading(self) -> None:
         """End `pause_reading`. Does nothing if reading is not paused."""
@@ -231,11 +235,11 @@ class Connection(ConnectionRow, EventHandler):
             return
         self.received += len(data)
         completed = self.completed
-        batch: list[bytes] = []
-        self._batch = batch
+        self._batch = []
         try:
             self.feed(data)
         finally:
+            batch = self._batch  # `close` and `abort` take it away
             # The usual send stands here and not in `_flush`, which every reply would pay for.
             if batch and self._outbox is None and not self._eof_owed:
                 data = batch[0] if len(batch) == 1 else b"".join(batch)
@@ -249,7 +253,7 @@ class Connection(ConnectionRow, EventHandler):
             elif batch:
                 self._flush()
             self._batch = None
-            if self.completed != completed:
+            if self.completed != completed and self._outbox is None:
                 self.since = self.reactor.now
                 self._reading_time = 0.0
             if self.blocked or self._inbox or self._expected or self._outbox or self._row_state is not _IDLE:
@@ -276,15 +280,13 @@ class Connection(ConnectionRow, EventHandler):
         if self.blocked & CLOSED:
             return
         completed = self.completed
-        batch: list[bytes] = []
-        self._batch = batch
+        self._batch = []
         try:
             call(*args)
         finally:
-            if batch:
-                self._flush()
+            self._flush()
             self._batch = None
-            if self.completed != completed:
+            if self.completed != completed and self._outbox is None:
                 self.since = self.reactor.now
                 self._reading_time = 0.0
             self._settle()
@@ -317,14 +319,14 @@ class Connection(ConnectionRow, EventHandler):
         if blocked & CLOSED or self._row_state is RequestState.HANDSHAKE:
             return
         owing = self._outbox is not None
-        if self.input is Input.OVER and not owing and not blocked & HELD:
+        if self.input in _OVER and not owing and not blocked & HELD:
             self._answered()
             return
         if blocked & BUDGET:
             self.reactor.call_soon(self._resume)
         if owing:
             state = RequestState.WRITING
-        elif blocked & HELD:
+        elif blocked & (HELD | PAUSED):
             state = RequestState.HANDLING
         elif self.begun:
             state = _READING
@@ -493,7 +495,7 @@ class Connection(ConnectionRow, EventHandler):
     def _linger(self) -> None:
         """All is sent: tell the peer, then read until it has seen so."""
         self._shut_down()
-        if self.input is not Input.OPEN:
+        if self.input not in (Input.OPEN, Input.DROPPED):
             self._end()
         else:
             self.since = self.reactor.now

@@ -344,7 +344,8 @@ class AsyncStreamRequestHandler(ConnectionRequestHandler):
 
     def _locate_at_eof(self, framing: Framing, buffer: Buffer, start: int) -> Place:
         """Whatever is awaited ends now: with what EOF completes, or with what there is."""
-        self.input = Input.OVER
+        if self.input is not Input.DROPPED:
+            self.input = Input.OVER
         place = framing.locate_at_eof(buffer, start)
         if place is None:
             self._incomplete = framing

@@ -49,6 +49,7 @@ class Input(Enum):
     ENDED = "ended"  #: EOF was seen; what came before it may still have to be delivered
     LAST = "last"  #: what EOF itself completes has been delivered
     OVER = "over"  #: and `handle_eof` was called: nothing more will come
+    DROPPED = "dropped"  #: what came made no sense, or the connection ends: bytes are thrown away
 
 
 _OPEN = Input.OPEN
@@ -237,7 +238,7 @@ class StateMachine:
         """Forget the inbox and expect no more bytes: what came makes no sense."""
         self._inbox = b""
         self._scanned = 0
-        self.input = Input.OVER
+        self.input = Input.DROPPED
 
     # Inside
 

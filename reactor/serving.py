@@ -9,11 +9,10 @@ handler opens in the loop once its constructor has returned; when it has ended i
 
 import functools
 import inspect
-import socket
 import threading
 from typing import TYPE_CHECKING, Any
 
-from reactor.acceptor import SERVICE_INTERVAL, Acceptor
+from reactor.acceptor import SERVICE_INTERVAL, Acceptor, is_stream
 from reactor.handlers import ConnectionRequestHandler
 from reactor.limits import UNLIMITED, Admission, Limits
 from reactor.loop import Reactor
@@ -137,6 +136,8 @@ class ReactorMixIn(_Base):
         if self._admission is None:
             self._admission = Admission(self.limits or UNLIMITED)
         self._hosted = Acceptor(self, reactor, per_turn=REQUESTS_PER_TURN, admission=self._admission)
+        if not is_stream(self):
+            self._hosted.send_datagrams((self.limits or UNLIMITED).send_buffer_limit)
         return self._hosted
 
     def shutdown(self) -> None:
@@ -216,6 +217,8 @@ class ReactorMixIn(_Base):
             self._admission.enter(host_of(handler.client_address))
             handler.reactor.call_soon(handler._open)
         else:
+            if self._hosted is not None and self._hosted.datagrams is not None:
+                handler.request = handler.request[0], self._hosted.datagrams
             handler.drive_blocking()
 
     def handler_ended(self, handler: ConnectionRequestHandler) -> None:
@@ -230,7 +233,7 @@ class ReactorMixIn(_Base):
             self._admission.leave(host_of(handler.client_address))
 
     def _check_handler_class(self, handler_class: Any) -> None:
-        check_handler_class(handler_class, stream=getattr(self, "socket_type", None) == socket.SOCK_STREAM)
+        check_handler_class(handler_class, stream=is_stream(self))
 
 
 def check_handler_class(handler_class: Any, *, stream: bool) -> None:

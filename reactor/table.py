@@ -29,6 +29,9 @@ class RequestState(Enum):
     CLOSING = "closing"  #: sending what is owed, then lingering
     CLOSED = "closed"
 
+    # Members are singletons; the hash of `Enum` is a Python call, which each row of a sweep would pay.
+    __hash__ = object.__hash__
+
 
 _S = RequestState
 

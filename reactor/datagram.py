@@ -1,0 +1,92 @@
+"""`DatagramSocket`: a datagram socket whose ``sendto`` neither blocks nor loses what has to wait.
+
+The sibling of `Connection` for datagrams. A datagram is a complete request, so there is no row,
+no inbox and no state: only an outbox. Handlers get this object where socketserver gives them
+the server's socket, and use it as one.
+"""
+
+import errno
+import socket
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from reactor.log import Throttle, logger
+from reactor.net import PEER_GONE
+
+#: An earlier datagram to this or another peer came back; the socket is as good as before.
+_NOT_OURS = PEER_GONE | {errno.ECONNREFUSED}
+
+
+class DatagramSocket:
+    """Stands for the non-blocking *sock*: `sendto` is here, everything else is the socket's own.
+
+    *limit*: bytes that may wait for the kernel, `None` for any; what comes beyond is dropped, as a
+    network may, with one log line a second. *wait*: called when the first one has to wait:
+    watch the socket for ``EVENT_WRITE`` and call `flush`. Belongs to the loop's thread.
+    """
+
+    def __init__(
+        self, sock: socket.socket, limit: int | None, wait: Callable[[], object], clock: Callable[[], float]
+    ) -> None:
+        self._sock = sock
+        self._limit = limit
+        self._wait = wait
+        self._clock = clock
+        self._outbox: deque[tuple[bytes, int, Any]] = deque()
+        self._throttle = Throttle()
+        #: Bytes that wait for the kernel.
+        self.owed = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._sock!r}>"
+
+    def sendto(self, data: Any, *flags_and_address: Any) -> int:
+        """Send a datagram, as `socket.socket.sendto`, or keep it until there is room for it.
+
+        Returns its size in bytes. Raises what `sendto` raises, but for what says that some peer
+        is gone.
+        """
+        data = bytes(data)
+        flags = flags_and_address[0] if len(flags_and_address) > 1 else 0
+        address = flags_and_address[-1]
+        if self._outbox or not self._sent(data, flags, address):
+            self._keep(data, flags, address)
+        return len(data)
+
+    def flush(self) -> bool:
+        """Send what waits, in order. Returns whether all is sent."""
+        while self._outbox:
+            data, flags, address = self._outbox[0]
+            try:
+                if not self._sent(data, flags, address):
+                    return False
+            except OSError as exc:
+                logger.warning("a datagram of %d bytes to %r is lost: %s", len(data), address, exc)
+            self._outbox.popleft()
+            self.owed -= len(data)
+        return True
+
+    def _sent(self, data: bytes, flags: int, address: Any) -> bool:
+        try:
+            self._sock.sendto(data, flags, address)
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError as exc:
+            if exc.errno not in _NOT_OURS:
+                raise
+            logger.debug("%r is gone: %s", address, exc)
+        return True
+
+    def _keep(self, data: bytes, flags: int, address: Any) -> None:
+        if self._limit is not None and self.owed + len(data) > self._limit:
+            text = f"dropping a datagram to {address!r}: send_buffer_limit: {self.owed} bytes wait already"
+            self._throttle.warning(self._clock(), "send_buffer_limit", text)
+            return
+        self._outbox.append((data, flags, address))
+        self.owed += len(data)
+        if len(self._outbox) == 1:
+            self._wait()
