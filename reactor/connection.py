@@ -10,28 +10,15 @@ delivery ends, however it ends. Whatever else runs user code on behalf of this c
 anywhere else is sent at once. Only what the kernel refuses stays in the outbox, and only then
 is ``EVENT_WRITE`` asked for.
 
-What keeps messages back is told by ``blocked`` (see `machine`). Reading is given up lazily: a
-blocked connection reads one more buffer, if one comes, and only then leaves the selector;
-only one that owes too much (FULL) is not read from at all.
-
-The row's state is derived, never remembered: `_settle` works it out after each delivery, from
-what is owed, held and begun, and has the table make the change. The usual delivery begins and
-ends idle and changes nothing.
-
-The end. `close` sends what is owed, then shuts down the sending side, then reads and discards
-until EOF, for `linger_timeout` and `LINGER_BYTES` at most. `abort` skips all that. Both come to
-`_end`: out of the selector, and one closing upcall at the end of the turn.
+What keeps messages back is told by ``blocked`` (see `machine`); what the row waits for, and how
+it ends, by `row`.
 """
 
-import contextlib
-import socket
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
-from functools import partial
 from threading import current_thread, get_ident
 from typing import Any
 
-from reactor.events import EVENT_READ, EVENT_WRITE, EventHandler
+from reactor.events import EVENT_READ
 from reactor.framing import FramingError
 from reactor.limits import Limits
 from reactor.log import logger
@@ -55,27 +42,23 @@ _OVER = (Input.OVER, Input.DROPPED)
 Data = bytes | bytearray | memoryview
 
 
-class Connection(ConnectionRow, EventHandler):
+class Connection(ConnectionRow):
     """One live peer. Adopted by an acceptor or a connector; belongs to its reactor's thread."""
 
-    __slots__ = ("_batch", "_discarded", "_eof_owed", "_future", "_mask")
+    __slots__ = ("_eof_owed",)
 
     #: How many times ``send_buffer_limit`` its own writes may pile up to; `None`: back-pressure is enough.
     own_backlog: int | None = None
 
     def _adopt(self, sock: Any, peer: Any, reactor: Reactor, limits: Limits) -> None:
-        self._batch: list[bytes] | None = None
-        self._discarded = self._mask = 0
         self._eof_owed = False
-        self._future: Future[Any] | None = None
         super()._adopt(sock, peer, reactor, limits)
-        reactor.add_row(self)
 
     def _open(self) -> None:
         """Run the user's opening code, then be watched."""
         if not self.blocked & CLOSED:
             self.reactor.requests.move(self, _IDLE)
-            self._deliver(self.handle_open)
+            self._deliver(self._go_on, self.handle_open)
 
     def _connected(self, sock: Any) -> None:
         """A connector has got the connection: open."""
@@ -90,9 +73,6 @@ class Connection(ConnectionRow, EventHandler):
 
     def handle_drained(self) -> None:
         """Called when the peer has taken all it is owed, after it had once refused some."""
-
-    def handle_close(self) -> None:
-        """The closing call: once, at the end of the turn, when the connection has ended."""
 
     def handle_exception(self, exc: BaseException) -> None:
         """Called inside the ``except`` with what any code of this connection raised. Reports it, then
@@ -173,52 +153,7 @@ class Connection(ConnectionRow, EventHandler):
         if self._outbox is None:
             self._shut_down()
 
-    def close(self) -> None:
-        """Send what is owed, then end: the peer sees EOF and, within `linger_timeout`, no reset.
-
-        Nothing more is delivered and later writes are dropped. Calling it again does nothing.
-        """
-        if self.blocked & CLOSED:
-            return
-        long_idle = self._row_state is _IDLE and not self._batch and self._is_past_linger()
-        if self._batch:
-            self._flush()
-        self._batch = None
-        if self.blocked & CLOSED:
-            return  # sending found the peer gone
-        self.blocked |= CLOSED
-        self.reactor.requests.move(self, RequestState.CLOSING)
-        if self.socket is None or long_idle or not self.written:
-            self._end()  # there is no reply that a reset could overtake
-        elif self._outbox is None:
-            self._linger()
-        else:
-            self._set_mask(EVENT_WRITE)
-
-    def abort(self) -> None:
-        """End at once: what is owed is dropped. Calling it again does nothing."""
-        if self._row_state is not RequestState.CLOSED:
-            self._end()
-
-    def _offload(
-        self,
-        function: Callable[..., Any],
-        args: tuple[Any, ...],
-        then: Callable[["Future[Any]"], object],
-        executor: Executor | None,
-    ) -> None:
-        """Hold, call ``function(*args)`` in the pool, then release and deliver ``then(future)``."""
-        if self._future is not None:
-            raise RuntimeError("offload() while an earlier offload() of this connection is under way")
-        self._future = self.reactor.offload(
-            function, *args, then=partial(self._offloaded, then), executor=executor
-        )
-        self.hold()
-
     # Events
-
-    def fileno(self) -> int:
-        return -1 if self.socket is None else int(self.socket.fileno())
 
     def handle_read(self) -> None:
         if self.blocked & BUDGET:
@@ -300,60 +235,9 @@ class Connection(ConnectionRow, EventHandler):
         self.blocked &= ~BUDGET
         self._deliver(self.feed)
 
-    def _offloaded(self, then: Callable[["Future[Any]"], object], future: "Future[Any]") -> None:
-        if self.blocked & CLOSED:
-            if not future.cancelled() and future.exception() is not None:
-                logger.debug("%r is gone; its offloaded call raised %r", self, future.exception())
-            return
-        self._future = None
-        self.blocked &= ~HELD
-        self._deliver(self._go_on, then, future)
-
     def _go_on(self, then: Callable[..., object], *args: Any) -> None:
         then(*args)
         self.feed()
-
-    def _settle(self) -> None:
-        """Work out what this row now waits for, and what to watch its socket for."""
-        blocked = self.blocked
-        if blocked & CLOSED or self._row_state is RequestState.HANDSHAKE:
-            return
-        owing = self._outbox is not None
-        if self.input in _OVER and not owing and not blocked & HELD:
-            self._answered()
-            return
-        if blocked & BUDGET:
-            self.reactor.call_soon(self._resume)
-        if owing:
-            state = RequestState.WRITING
-        elif blocked & (HELD | PAUSED):
-            state = RequestState.HANDLING
-        elif self.begun:
-            state = _READING
-        else:
-            state = _IDLE
-        if state is not self._row_state:
-            self.reactor.requests.move(self, state)
-            if self.blocked & CLOSED:
-                return  # idle while draining
-        if self.input is not Input.OPEN or blocked & FULL:
-            reading = 0
-        elif blocked & ~BUDGET:
-            reading = self._mask & EVENT_READ
-        else:
-            reading = EVENT_READ
-        self._set_mask(reading | EVENT_WRITE if owing else reading)
-
-    def _set_mask(self, mask: int) -> None:
-        if mask == self._mask:
-            return
-        if not self._mask:
-            self.reactor.register(self, mask)
-        elif mask:
-            self.reactor.modify(self, mask)
-        else:
-            self.reactor.unregister(self)
-        self._mask = mask
 
     # Sending
 
@@ -473,69 +357,6 @@ class Connection(ConnectionRow, EventHandler):
         if self.begun or self.owed or self.held:
             self.reactor.requests.failed()
         self.abort()
-
-    # The end
-
-    def _answered(self) -> None:
-        """Input has ended and nothing is owed."""
-        if self.begun:
-            self.reactor.requests.failed()
-            logger.debug(
-                "%r ended its input in the middle of a request (%d bytes dropped)",
-                self.peer,
-                len(self._inbox),
-            )
-        self.close()
-
-    def _is_past_linger(self) -> bool:
-        """Whether all we sent has been with the peer for longer than lingering would wait."""
-        timeout = self.limits.linger_timeout
-        return timeout is not None and self.reactor.now - self.since >= timeout
-
-    def _linger(self) -> None:
-        """All is sent: tell the peer, then read until it has seen so."""
-        self._shut_down()
-        if self.input not in (Input.OPEN, Input.DROPPED):
-            self._end()
-        else:
-            self.since = self.reactor.now
-            self._set_mask(EVENT_READ)
-
-    def _shut_down(self) -> None:
-        """Let the peer see the end of our output, even while a child still holds the descriptor."""
-        with contextlib.suppress(OSError):
-            self.socket.shutdown(socket.SHUT_WR)
-
-    def _end(self) -> None:
-        """Leave the selector; the closing call comes at the end of the turn."""
-        self.blocked |= CLOSED
-        self._batch = self._outbox = None
-        self._drop_input()
-        if self._mask:
-            self._set_mask(0)
-        if self._future is not None:
-            self._future.cancel()
-        self.reactor.requests.move(self, RequestState.CLOSED)
-        self.reactor.call_at_end(self._ended)
-
-    def _ended(self) -> None:
-        try:
-            self.handle_close()
-        finally:
-            self._first = self._expected = None  # states are bound methods: break the circle
-            self.reactor.requests.remove(self)
-            self._release()
-
-    def _release(self) -> None:
-        """Give the socket back to whoever made it."""
-        if self.socket is not None:
-            self.socket.close()
-
-    def _disown(self) -> None:
-        """Undo `_adopt`: the handler's own constructor failed, so there is nothing to close."""
-        self.blocked |= CLOSED
-        self.reactor.requests.move(self, RequestState.CLOSED)
-        self.reactor.requests.remove(self)
 
     def _check_thread(self) -> None:
         thread = self.reactor.thread

@@ -98,6 +98,12 @@ def _read(framing: Framing) -> Generator[Framing, bytes, bytes]:
 
 
 @types.coroutine
+def _read_nothing() -> Generator[Framing, bytes, bytes]:
+    return b""
+    yield
+
+
+@types.coroutine
 def _read_to_eof(framing: Framing) -> Generator[Framing, bytes, bytes]:
     """Read a message, or what there is of it at the end of input."""
     try:
@@ -141,7 +147,7 @@ class StreamReader:
 
     def readexactly(self, n: int) -> Awaitable[bytes]:
         """*n* bytes. Raises `IncompleteReadError` if the input ends before."""
-        return _read(Exactly(n))
+        return _read(Exactly(n)) if n else _read_nothing()
 
     def readuntil(self, separator: bytes = b"\n") -> Awaitable[bytes]:
         """All up to *separator*, which is kept. Raises `IncompleteReadError` if the input ends before."""
@@ -151,7 +157,7 @@ class StreamReader:
         """What there is, at most *n* bytes, or everything to the end of input if *n* is negative.
         ``b""`` at the end of input."""
         if n == 0:
-            return _read(Exactly(0))
+            return _read_nothing()
         return _read_to_eof(ToEOF() if n < 0 else Available(n))
 
     def read_message(self, framing: Framing) -> Awaitable[bytes]:

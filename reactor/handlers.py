@@ -24,7 +24,9 @@ from typing import Any, BinaryIO
 
 from reactor.connection import Connection
 from reactor.limits import UNLIMITED, Limits
+from reactor.log import logger
 from reactor.loop import Reactor
+from reactor.machine import CLOSED, HELD
 from reactor.net import no_delay
 
 
@@ -148,12 +150,13 @@ class ConnectionRequestHandler(Connection, BaseRequestHandler):
     """What the state-machine and the coroutine handlers share: one object is the handler, the
     connection, its row and its event handler. Derive from one of those two."""
 
-    __slots__ = ("_set_up", "client_address", "request", "server")
+    __slots__ = ("_future", "_set_up", "client_address", "request", "server")
 
     disable_nagle_algorithm = True  # replies are joined already: there is nothing to wait for
 
     def __init__(self, request: Any, client_address: Any, server: Any) -> None:
         self._set_up = False
+        self._future: Future[Any] | None = None  # of offloaded work
         BaseRequestHandler.__init__(self, request, client_address, server)
 
     def drive_blocking(self) -> None:
@@ -207,6 +210,35 @@ class ConnectionRequestHandler(Connection, BaseRequestHandler):
         """The closing call: `finish`, if `setup` succeeded."""
         if self._set_up:
             self.finish()
+
+    def _offload(
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        then: Callable[["Future[Any]"], object],
+        executor: Executor | None,
+    ) -> None:
+        """Hold, call ``function(*args)`` in the pool, then release and deliver ``then(future)``."""
+        if self._future is not None:
+            raise RuntimeError("offload() while an earlier offload() of this connection is under way")
+        self._future = self.reactor.offload(
+            function, *args, then=partial(self._offloaded, then), executor=executor
+        )
+        self.hold()
+
+    def _offloaded(self, then: Callable[["Future[Any]"], object], future: "Future[Any]") -> None:
+        if self.blocked & CLOSED:
+            if not future.cancelled() and future.exception() is not None:
+                logger.debug("%r is gone; its offloaded call raised %r", self, future.exception())
+            return
+        self._future = None
+        self.blocked &= ~HELD
+        self._deliver(self._go_on, then, future)
+
+    def _end(self) -> None:
+        if self._future is not None:
+            self._future.cancel()  # if it has not started
+        super()._end()
 
     def _connected(self, sock: Any) -> None:
         self.request = sock

@@ -24,7 +24,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
-from reactor.framing import Buffer, Framing, FramingError, Place
+from reactor.framing import Buffer, Exactly, Framing, FramingError, Place
 
 State = Callable[[bytes], object]
 
@@ -96,13 +96,15 @@ class StateMachine:
         """
         _check_expectation(framing, state)
         if self._first is None:
-            self._first = framing, state
+            self.begin_with(framing, state)
         else:
             self._expected = framing, state
 
     def begin_with(self, framing: Framing, state: State) -> None:
         """Begin each following request with *framing* and *state* (after a log-in, a greeting)."""
         _check_expectation(framing, state)
+        if isinstance(framing, Exactly) and not framing.size:
+            raise ValueError("a request begins with its first byte: it cannot begin with Exactly(0)")
         self._first = framing, state
 
     def hold(self) -> None:
@@ -164,8 +166,8 @@ class StateMachine:
                 least = framing.least
                 separator = framing.separator
                 if length - start < least:
-                    if start == length and least <= most and self.input is _OPEN:
-                        break
+                    if start == length and self._expected is None and self.input is _OPEN:
+                        break  # between requests, which begin with their first byte
                     end = -1
                 elif separator is None:
                     first, last, end = framing.locate(buffer, start, scanned) or INCOMPLETE

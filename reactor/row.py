@@ -1,21 +1,39 @@
-"""`ConnectionRow`: a connection as the request table sees it. The books, and no I/O.
+"""`ConnectionRow`: a connection as the table and the selector see it, from its adoption to its end.
 
-Who the peer is, what its row waits for, since when and until when, how many bytes went either
-way, and what is still owed to it. `Connection` derives from it and adds the socket's events.
+The base of `Connection`, which adds the bytes. Here are the books: who the peer is, what its row
+waits for, since when and until when, how much is owed.
+
+The row's state is derived, never remembered: `_settle` works it out after each delivery, from
+what is owed, held and begun, has the table make the change, and asks the selector for what the
+new state needs. The usual delivery begins and ends idle and changes nothing. Reading is given
+up lazily: a blocked connection reads one more buffer, if one comes, and only then leaves the
+selector; only one that is owed too much (FULL) is not read from at all.
+
+The end. `close` sends what is owed, then shuts down the sending side, then reads and discards
+until EOF, for `linger_timeout` and at most `LINGER_BYTES`. `abort` skips all that. Both come to
+`_end`: out of the selector, and one closing upcall at the end of the turn.
 """
 
+import contextlib
+import socket
 from typing import Any
 
+from reactor.events import EVENT_READ, EVENT_WRITE, EventHandler
 from reactor.limits import Limits
+from reactor.log import logger
 from reactor.loop import Reactor
-from reactor.machine import StateMachine
+from reactor.machine import BUDGET, CLOSED, FULL, HELD, PAUSED, Input, StateMachine
 from reactor.table import TIMEOUTS, RequestState
+
+#: Bytes read and thrown away at most after the last reply.
+LINGER_BYTES = 1 << 20
 
 _IDLE = RequestState.IDLE
 _READING = RequestState.READING
+_OVER = (Input.OVER, Input.DROPPED)
 
 
-class ConnectionRow(StateMachine):
+class ConnectionRow(StateMachine, EventHandler):
     """A row of the table, and the state machine that fills it.
 
     `socket`: non-blocking; its owner closes it. `peer`: its address. `reactor`, `limits`: its
@@ -24,6 +42,9 @@ class ConnectionRow(StateMachine):
     """
 
     __slots__ = (
+        "_batch",
+        "_discarded",
+        "_mask",
         "_outbox",
         "_reading_time",
         "_row_state",
@@ -56,7 +77,19 @@ class ConnectionRow(StateMachine):
         self.received = self.written = self.sent = 0
         self._row_state = RequestState.HANDSHAKE
         self._reading_time = 0.0
-        self._outbox: bytearray | None = None
+        self._batch: list[bytes] | None = None  # what this delivery has written
+        self._outbox: bytearray | None = None  # what the kernel has refused
+        self._discarded = self._mask = 0
+        reactor.add_row(self)
+
+    def _disown(self) -> None:
+        """Undo `_adopt`: the handler's own constructor failed, so there is nothing to close."""
+        self.blocked |= CLOSED
+        self.reactor.requests.move(self, RequestState.CLOSED)
+        self.reactor.requests.remove(self)
+
+    def fileno(self) -> int:
+        return -1 if self.socket is None else int(self.socket.fileno())
 
     def __repr__(self) -> str:
         if not hasattr(self, "_row_state"):
@@ -118,6 +151,143 @@ class ConnectionRow(StateMachine):
         if self._row_state is RequestState.CLOSING:
             return "the peer to close"
         return str(self.expecting) if self.expecting is not None else "nothing"
+
+    # What it waits for
+
+    def _settle(self) -> None:
+        """Work out what this row now waits for, and what to watch its socket for."""
+        blocked = self.blocked
+        if blocked & CLOSED or self._row_state is RequestState.HANDSHAKE:
+            return
+        owing = self._outbox is not None
+        if self.input in _OVER and not owing and not blocked & HELD:
+            self._answered()
+            return
+        if blocked & BUDGET:
+            self.reactor.call_soon(self._resume)
+        if owing:
+            state = RequestState.WRITING
+        elif blocked & (HELD | PAUSED):
+            state = RequestState.HANDLING
+        elif self.begun:
+            state = _READING
+        else:
+            state = _IDLE
+        if state is not self._row_state:
+            self.reactor.requests.move(self, state)
+            if self.blocked & CLOSED:
+                return  # idle while draining
+        if self.input is not Input.OPEN or blocked & FULL:
+            reading = 0
+        elif blocked & ~BUDGET:
+            reading = self._mask & EVENT_READ
+        else:
+            reading = EVENT_READ
+        self._set_mask(reading | EVENT_WRITE if owing else reading)
+
+    def _set_mask(self, mask: int) -> None:
+        if mask == self._mask:
+            return
+        if not self._mask:
+            self.reactor.register(self, mask)
+        elif mask:
+            self.reactor.modify(self, mask)
+        else:
+            self.reactor.unregister(self)
+        self._mask = mask
+
+    # The end
+
+    def close(self) -> None:
+        """Send what is owed, then end: the peer sees EOF and, within `linger_timeout`, no reset.
+
+        Nothing more is delivered and later writes are dropped. Calling it again does nothing.
+        """
+        if self.blocked & CLOSED:
+            return
+        long_idle = self._row_state is _IDLE and not self._batch and self._is_past_linger()
+        if self._batch:
+            self._flush()
+        self._batch = None
+        if self.blocked & CLOSED:
+            return  # sending found the peer gone
+        self.blocked |= CLOSED
+        self.reactor.requests.move(self, RequestState.CLOSING)
+        if self.socket is None or long_idle or not self.written:
+            self._end()  # there is no reply that a reset could overtake
+        elif self._outbox is None:
+            self._linger()
+        else:
+            self._set_mask(EVENT_WRITE)
+
+    def abort(self) -> None:
+        """End at once: what is owed is dropped. Calling it again does nothing."""
+        if self._row_state is not RequestState.CLOSED:
+            self._end()
+
+    def handle_close(self) -> None:
+        """The closing call: once, at the end of the turn, when the connection has ended."""
+
+    def _answered(self) -> None:
+        """Input has ended and nothing is owed."""
+        if self.begun:
+            self.reactor.requests.failed()
+            logger.debug(
+                "%r ended its input in the middle of a request (%d bytes dropped)",
+                self.peer,
+                len(self._inbox),
+            )
+        self.close()
+
+    def _is_past_linger(self) -> bool:
+        """Whether all we sent has been with the peer for longer than lingering would wait."""
+        timeout = self.limits.linger_timeout
+        return timeout is not None and self.reactor.now - self.since >= timeout
+
+    def _linger(self) -> None:
+        """All is sent: tell the peer, then read until it has seen so."""
+        self._shut_down()
+        if self.input not in (Input.OPEN, Input.DROPPED):
+            self._end()
+        else:
+            self.since = self.reactor.now
+            self._set_mask(EVENT_READ)
+
+    def _shut_down(self) -> None:
+        """Let the peer see the end of our output, even while a child still holds the descriptor."""
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_WR)
+
+    def _end(self) -> None:
+        """Leave the selector; the closing call comes at the end of the turn."""
+        self.blocked |= CLOSED
+        self._batch = self._outbox = None
+        self._drop_input()
+        if self._mask:
+            self._set_mask(0)
+        self.reactor.requests.move(self, RequestState.CLOSED)
+        self.reactor.call_at_end(self._ended)
+
+    def _ended(self) -> None:
+        try:
+            self.handle_close()
+        finally:
+            self._first = self._expected = None  # states are bound methods: break the circle
+            self.reactor.requests.remove(self)
+            self._release()
+
+    def _release(self) -> None:
+        """Give the socket back to whoever made it."""
+        if self.socket is not None:
+            self.socket.close()
+
+    def _flush(self, writable: bool = False) -> None:
+        """Send what was written; see `Connection`."""
+        raise NotImplementedError
+
+    def _resume(self) -> None:
+        """Go on with the inbox; see `Connection`."""
+        raise NotImplementedError
 
 
 #: Names that a handler class must not give to something else.
