@@ -2,10 +2,14 @@
 
 from collections.abc import Callable, Iterable
 from enum import Enum
+from typing import Any
 
 from reactor.events import EventHandler
 from reactor.log import logger
 from reactor.table import PARTIAL, RequestState, RequestTable
+
+#: Makes a call and keeps what it raises to itself.
+Guard = Callable[[Callable[..., object], tuple[Any, ...]], None]
 
 
 class Outcome(Enum):
@@ -18,10 +22,12 @@ class Outcome(Enum):
 
 class Drain:
     """One draining of a table. The reactor makes it, calls `check` at the end of each turn and
-    `cut` when time is up or a second signal comes; *finished* is called once, at the end."""
+    `cut` when time is up or a second signal comes. *guard* makes the calls that may raise; *finished*
+    is called once, at the end."""
 
-    def __init__(self, table: RequestTable, finished: Callable[[], object]) -> None:
+    def __init__(self, table: RequestTable, guard: Guard, finished: Callable[[], object]) -> None:
         self._table = table
+        self._guard = guard
         self._finished = finished
         self.outcome = Outcome.RUNNING
 
@@ -29,7 +35,7 @@ class Drain:
         """Have *handlers* take on nothing new, close what is idle, and say how many seconds to wait:
         the longest ``drain_timeout`` among the partial rows, `None` for as long as it takes."""
         for handler in handlers:
-            handler.stop_accepting()
+            self._guard(handler.stop_accepting, ())
         self._table.draining = True
         partial = self._table.partial()
         logger.info("draining: %d partial requests, %d connections", len(partial), len(self._table))

@@ -21,6 +21,7 @@ A forked child must not use its parent's reactor: there every call is a `Runtime
 the selector, which the parent may share with it, is never touched.
 """
 
+import errno
 import os
 import selectors
 import threading
@@ -137,6 +138,8 @@ class Reactor(Schedule):
                 )
             fd = fileobj if isinstance(fileobj, int) else fileobj.fileno()
             handler = CallbackHandler(fd, handler, self.unregister)
+        if isinstance(fileobj, int):
+            _check_open(fileobj)
         try:
             key = self._selector.register(fileobj, events, handler)
         except KeyError:
@@ -149,6 +152,8 @@ class Reactor(Schedule):
         """Change what a registered descriptor is watched for. Raises `KeyError` if it is not registered."""
         if self._picky:
             self._check("modify")
+        if not events or events & ~(EVENT_READ | EVENT_WRITE):
+            raise ValueError(f"events must be EVENT_READ, EVENT_WRITE or both, not {events!r}")
         return self._selector.modify(fileobj, events, self._selector.get_key(fileobj).data)
 
     def unregister(self, fileobj: Any) -> selectors.SelectorKey:
@@ -245,7 +250,7 @@ class Reactor(Schedule):
 
     def _start_drain(self) -> None:
         if self._drain is None:
-            self._drain = drain = Drain(self.requests, self.stop)
+            self._drain = drain = Drain(self.requests, self._call, self.stop)
             seconds = drain.start([key.data for key in list(self._selector.get_map().values())])
             if seconds is not None:
                 self.call_later(seconds, drain.cut, f"drain_timeout ({seconds:g} s)")
@@ -371,6 +376,15 @@ class Reactor(Schedule):
         self._timers = type(self._timers)()
         self._soon.clear()
         self._ended.clear()
+
+
+def _check_open(fd: int) -> None:
+    """Raise `ValueError` for a number that is no open descriptor: not every selector notices."""
+    try:
+        os.fstat(fd)
+    except OSError as exc:
+        if exc.errno == errno.EBADF and os.name == "posix":  # elsewhere a socket is no descriptor
+            raise ValueError(f"fileobj {fd} is not an open descriptor") from None
 
 
 _DEAD = frozenset({ReactorState.CLOSED, ReactorState.FORKED})

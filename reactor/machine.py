@@ -99,6 +99,7 @@ class StateMachine:
             self.begin_with(framing, state)
         else:
             self._expected = framing, state
+            self._scanned = 0
 
     def begin_with(self, framing: Framing, state: State) -> None:
         """Begin each following request with *framing* and *state* (after a log-in, a greeting)."""
@@ -106,6 +107,7 @@ class StateMachine:
         if isinstance(framing, Exactly) and not framing.size:
             raise ValueError("a request begins with its first byte: it cannot begin with Exactly(0)")
         self._first = framing, state
+        self._scanned = 0
 
     def hold(self) -> None:
         """Deliver nothing more until `release`: this request waits on something else than its peer."""
@@ -186,8 +188,8 @@ class StateMachine:
                         scanned = framing.rescan(buffer, start)
                         break
                 size = end - start
-                if size > most:
-                    raise self._too_large(size)
+                if self._request_size + size > most:
+                    raise self._too_large(self._request_size + size)
                 message = buffer[first:last] if in_chunk else bytes(memoryview(buffer)[first:last])
                 start = scanned = end
                 self._expected = None
@@ -196,11 +198,13 @@ class StateMachine:
                     completed += 1
                     self._request_size = 0
                 else:
-                    self._request_size += size or 1  # above 0 while the request is open
-                    if self._request_size > most:
-                        raise self._too_large(self._request_size)
+                    self._request_size += size  # above 0 for as long as the request is open
             else:
                 self.blocked |= BUDGET
+        except BaseException:
+            self._expected = None
+            self._request_size = 0
+            raise
         finally:
             self.completed += completed
             if start < length and not self.blocked & CLOSED:

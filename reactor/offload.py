@@ -26,6 +26,7 @@ class OffloadPool:
         self._call_soon_threadsafe = call_soon_threadsafe
         self._executor = executor
         self._own: ThreadPoolExecutor | None = None
+        self._workers: set[int] = set()
 
     def submit(
         self,
@@ -52,13 +53,17 @@ class OffloadPool:
         """
         pool, self._own = self._own, None
         if pool is not None:
-            inside = threading.current_thread() in pool._threads
-            pool.shutdown(wait=not inside, cancel_futures=True)
+            pool.shutdown(wait=threading.get_ident() not in self._workers, cancel_futures=True)
 
     def _own_pool(self) -> Executor:
         if self._own is None:
-            self._own = ThreadPoolExecutor(self.MAX_WORKERS, thread_name_prefix="reactor-offload")
+            self._own = ThreadPoolExecutor(
+                self.MAX_WORKERS, thread_name_prefix="reactor-offload", initializer=self._note_worker
+            )
         return self._own
+
+    def _note_worker(self) -> None:
+        self._workers.add(threading.get_ident())
 
     def _bring_back(self, done: Callable[["Future[Any]"], object], finished: "Future[Any]") -> None:
         try:

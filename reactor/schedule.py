@@ -44,6 +44,8 @@ class Schedule:
         """Call ``callback(*args)`` in this turn or, from another such call, in the next one."""
         if self._picky:
             self._check("call_soon")
+        if not callable(callback):
+            raise _no_callback(callback)
         self._soon.append((callback, args))
 
     def call_later(self, delay: float, callback: Callback, *args: Any) -> Timer:
@@ -53,6 +55,8 @@ class Schedule:
         """
         if self._picky:
             self._check("call_later")
+        if not callable(callback):
+            raise _no_callback(callback)
         if not delay >= 0:
             raise ValueError(f"delay must be 0 or more seconds, not {delay!r}")
         return self._timers.add(self.clock() + delay, callback, args)
@@ -61,6 +65,8 @@ class Schedule:
         """Call ``callback(*args)`` once, when the clock reads *when* (seconds)."""
         if self._picky:
             self._check("call_at")
+        if not callable(callback):
+            raise _no_callback(callback)
         if math.isnan(when):
             raise ValueError("when must be a time of this loop's clock, not NaN")
         return self._timers.add(when, callback, args)
@@ -73,6 +79,8 @@ class Schedule:
         """
         if self._picky:
             self._check("call_every")
+        if not callable(callback):
+            raise _no_callback(callback)
         if not 0 < interval < math.inf:
             raise ValueError(f"interval must be above 0 seconds, not {interval!r}")
         return self._timers.add(self.clock() + interval, callback, args, interval)
@@ -94,9 +102,9 @@ class Schedule:
                 if timer.interval is None:
                     timer.callback = None
                     timer.args = ()
-                self._call(callback, args)
-                if timer.callback is not None:
+                else:
                     self._timers.rearm(timer, now)
+                self._call(callback, args)
         finally:
             for timer in due:  # an interrupt passed through: the rest is still to come
                 self._timers.put_back(timer)
@@ -166,3 +174,7 @@ class Schedule:
                 f"{call}() called from {threading.current_thread().name}, not from the thread that runs this "
                 "reactor: use call_soon_threadsafe()"
             )
+
+
+def _no_callback(callback: object) -> TypeError:
+    return TypeError(f"callback takes something to call, not {callback!r}")

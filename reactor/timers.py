@@ -111,12 +111,15 @@ class TimerQueue:
         """Put a repeating timer back, on its own grid: late turns shift no call, missed ones are skipped."""
         interval = timer.interval
         assert interval is not None
-        missed = max(0, int((now - timer.when) // interval))
-        timer.when += interval * (missed + 1)
+        timer.when += interval * max(1, (now - timer.when) // interval)
+        while timer.when <= now:  # at most twice: what is left of a whole interval, and rounding
+            timer.when += interval
         self.put_back(timer)
 
     def put_back(self, timer: Timer) -> None:
-        """Put in again what `pop_due` took out."""
+        """Put in again what `pop_due` took out, unless it was cancelled meanwhile."""
+        if timer.callback is None:
+            return
         timer._queue = self
         heapq.heappush(self._heap, (timer.when, next(self._numbers), timer))
 
