@@ -46,22 +46,6 @@ class Server(Protocol):
     def server_close(self) -> None: ...
 
 
-def serve_request(server: Server, request: Any, client_address: Any) -> bool:
-    """Verify and process one request, as socketserver does it. Returns whether it was let in."""
-    if not server.verify_request(request, client_address):
-        server.shutdown_request(request)
-        return False
-    try:
-        server.process_request(request, client_address)
-    except Exception:
-        server.handle_error(request, client_address)
-        server.shutdown_request(request)
-    except BaseException:
-        server.shutdown_request(request)
-        raise
-    return True
-
-
 class Accepting(Enum):
     """What an acceptor is doing."""
 
@@ -91,6 +75,8 @@ class Acceptor(EventHandler):
         self.may_block = may_block  # type: ignore[misc]
         self._per_turn = per_turn
         self._admission = admission
+        #: Requests that were turned away or failed before they were under way.
+        self.dismissed = 0
         self._state = Accepting.STOPPED
         self._pause = FIRST_PAUSE
         self._throttle = Throttle()
@@ -110,6 +96,15 @@ class Acceptor(EventHandler):
         self._timeout = self.server.socket.gettimeout()
         self.server.socket.setblocking(False)
         self.service_every(SERVICE_INTERVAL)
+
+    def handle_unregistered(self) -> None:
+        if self._state is Accepting.ACCEPTING:  # and not pausing or stopping of our own accord
+            self.stop()
+
+    @property
+    def active(self) -> bool:
+        """Whether it takes requests, or will when a pause is over."""
+        return self._state is not Accepting.STOPPED
 
     def service_every(self, interval: float) -> None:
         """Call the server's `service_actions` every *interval* seconds from now on."""
@@ -149,41 +144,46 @@ class Acceptor(EventHandler):
     def stop_accepting(self) -> None:
         """Leave the selector and close the listener, so that newcomers are refused at once and
         not left waiting in its queue."""
-        self.stop()
+        self._leave()
         self.server.socket.close()
 
     def stop(self) -> None:
         """Leave the selector and give the listener back as it was. It may be registered again."""
-        if self._state is Accepting.STOPPED:
-            return
+        if self._state is not Accepting.STOPPED:
+            self._leave()
+            if self.fileno() >= 0:
+                self.server.socket.settimeout(self._timeout)
+        self.reactor.withdraw(self)
+
+    def _leave(self) -> None:
         self._state = Accepting.STOPPED
         if self._service is not None:
             self._service.cancel()
         if self.reactor.registered(self):
             self.reactor.unregister(self)
-        if self.fileno() >= 0:
-            self.server.socket.settimeout(self._timeout)
 
     def close(self) -> None:
         self.stop()
         self.server.server_close()
 
     def _serve(self, request: Any, client_address: Any) -> None:
-        if self._admission is not None:
-            refusal = self._admission.refusal(host_of(client_address))
-            if refusal is not None:
-                self.reactor.requests.refuse(self.reactor.now, refusal, client_address)
-                self.server.shutdown_request(request)
-                return
+        server, requests = self.server, self.reactor.requests
+        taken = False
         try:
-            if not serve_request(self.server, request, client_address):
-                self.reactor.requests.turn_away()
+            refusal = None if self._admission is None else self._admission.refusal(host_of(client_address))
+            if refusal is not None:
+                requests.refuse(self.reactor.now, refusal, client_address)
+            elif server.verify_request(request, client_address):
+                server.process_request(request, client_address)
+                taken = True
+            else:
+                requests.turn_away()
         except Exception:
-            # verify_request or handle_error itself: socketserver would end the whole server here.
-            try:
-                self.server.handle_error(request, client_address)
-            finally:
-                self.server.shutdown_request(request)
+            server.handle_error(request, client_address)
+        finally:
+            if not taken:
+                self.dismissed += 1
+                server.shutdown_request(request)
 
     def _go_on_after(self, exc: OSError) -> bool:
         """Whether to try the next one at once after `get_request` failed."""
@@ -216,13 +216,11 @@ class Acceptor(EventHandler):
         else:
             self._state = Accepting.ACCEPTING
             owing = self.datagrams is not None and self.datagrams.owed
-            self.reactor.register(self, EVENT_READ | EVENT_WRITE if owing else EVENT_READ)
+            events = EVENT_READ | EVENT_WRITE if owing else EVENT_READ
+            self.reactor.register(self.server, events, self)
 
     def _service_actions(self) -> None:
-        if self._state is Accepting.ACCEPTING and not self.reactor.registered(self):
-            self.stop()  # somebody unregistered the server
-        else:
-            self.server.service_actions()
+        self.server.service_actions()
 
 
 def runs_in_loop(server: Any) -> bool:
@@ -233,7 +231,7 @@ def runs_in_loop(server: Any) -> bool:
 
 def is_stream(server: Any) -> bool:
     """Whether a server's requests are connections and not datagrams."""
-    return getattr(server, "socket_type", None) == socket.SOCK_STREAM
+    return bool(getattr(server, "socket_type", socket.SOCK_STREAM) == socket.SOCK_STREAM)
 
 
 @event_handler_of.register

@@ -46,7 +46,12 @@ def connect(
     if not callable(handler_class):
         raise TypeError(f"connect() takes a class of request handlers to make one of, not {handler_class!r}")
     connector = Connector(reactor, address, Limits() if limits is None else limits)
-    handler = handler_class(None, address, connector)
+    try:
+        handler = handler_class(None, address, connector)
+    except BaseException:
+        if connector.handler is not None:
+            connector.handler._disown()
+        raise
     if connector.handler is not handler:
         raise TypeError(
             f"connect() takes a StateRequestHandler or an AsyncStreamRequestHandler, not {handler_class!r}"
@@ -84,6 +89,10 @@ class Connector(EventHandler):
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Log what is being handled; a failure of the network is one line."""
         logger.error("error in the connection to %r", self.address, exc_info=True)
+
+    def handler_ended(self, handler: Connection) -> None:
+        """Called once, after the handler's closing call."""
+        self.shutdown_request(handler.socket)
 
     def shutdown_request(self, request: Any) -> None:
         """The connection has ended, at whatever stage it was."""

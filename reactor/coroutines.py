@@ -113,6 +113,12 @@ def _read_to_eof(framing: Framing) -> Generator[Framing, bytes, bytes]:
 
 
 @types.coroutine
+def _drain(handler: "AsyncStreamRequestHandler") -> Generator[Wait, Any, None]:
+    if handler._outbox is not None:  # by the time that it is awaited
+        yield _DRAIN
+
+
+@types.coroutine
 def _wait(wait: Wait) -> Generator[Wait, Any, Any]:
     return (yield wait)
 
@@ -188,7 +194,7 @@ class StreamWriter:
         if self._handler._outbox is None:
             ready: Awaitable[None] = _READY
             return ready
-        return _wait(_DRAIN)
+        return _drain(self._handler)
 
 
 class AsyncStreamRequestHandler(ConnectionRequestHandler):
@@ -287,6 +293,8 @@ class AsyncStreamRequestHandler(ConnectionRequestHandler):
             self._coroutine = None
             if isinstance(exc, RuntimeError) and "no running event loop" in str(exc):
                 raise _foreign("something of asyncio's") from exc
+            if isinstance(exc, KeyboardInterrupt | SystemExit):
+                self.close()  # it passes through the loop, which may go on without this coroutine
             raise
         if isinstance(wanted, Framing):
             if self._turn or self.written != self._written or self._first is None:

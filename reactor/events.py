@@ -48,6 +48,9 @@ class EventHandler(ABC):
     def handle_registered(self) -> None:
         """Called once, when `Reactor.register` has accepted a handler that was offered to it."""
 
+    def handle_unregistered(self) -> None:
+        """Called when such a handler is unregistered, by whomever."""
+
     def stop_accepting(self) -> None:
         """Called once when the reactor drains: take on nothing new. Does nothing by default."""
 

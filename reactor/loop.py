@@ -79,6 +79,7 @@ class Reactor(Schedule):
         self._state = ReactorState.READY
         self._offload = OffloadPool(self.call_soon_threadsafe, executor)
         self._gone: set[EventHandler] = set()
+        self._offered: set[EventHandler] = set()  # closed with the reactor, even while not registered
         self._drain: Drain | None = None
         self._sweep: Timer | None = None
         #: Every connection of this reactor, a row each.
@@ -124,6 +125,8 @@ class Reactor(Schedule):
             self._check("register")
         offered = handler is None
         if handler is None:
+            if self.registered(fileobj):
+                raise _registered_already(fileobj)
             handler = event_handler_of(fileobj, self)
             if handler.may_block and not may_block:
                 raise ValueError(
@@ -143,8 +146,9 @@ class Reactor(Schedule):
         try:
             key = self._selector.register(fileobj, events, handler)
         except KeyError:
-            raise KeyError(f"{fileobj!r} is registered already: use modify() to change its events") from None
+            raise _registered_already(fileobj) from None
         if offered:
+            self._offered.add(handler)
             handler.handle_registered()
         return key
 
@@ -164,11 +168,20 @@ class Reactor(Schedule):
         if self._picky:
             self._check("unregister")
         key = self._selector.unregister(fileobj)
-        self._gone.add(key.data)
+        handler = key.data
+        self._gone.add(handler)
+        if handler in self._offered:
+            handler.handle_unregistered()
         return key
+
+    def withdraw(self, handler: EventHandler) -> None:
+        """Forget a handler that `register` was offered: `close` leaves it alone."""
+        self._offered.discard(handler)
 
     def registered(self, fileobj: Any) -> bool:
         """Whether *fileobj* is registered here."""
+        if self._state in _DEAD:
+            return False
         try:
             self._selector.get_key(fileobj)
         except (KeyError, ValueError):
@@ -180,7 +193,10 @@ class Reactor(Schedule):
     def add_row(self, row: Row) -> None:
         """Take a connection into the table and see to it that its deadlines are enforced."""
         self.requests.add(row)
-        if self._sweep is None:
+        sweep = self._sweep
+        if sweep is None or sweep.when > self.now + self.requests.sweep_interval:
+            if sweep is not None:
+                sweep.cancel()  # this row is less patient than those before it
             self._sweep = self.call_later(self.requests.sweep_interval, self._sweep_rows)
 
     def _sweep_rows(self) -> None:
@@ -251,7 +267,7 @@ class Reactor(Schedule):
     def _start_drain(self) -> None:
         if self._drain is None:
             self._drain = drain = Drain(self.requests, self._call, self.stop)
-            seconds = drain.start([key.data for key in list(self._selector.get_map().values())])
+            seconds = drain.start(self._handlers())
             if seconds is not None:
                 self.call_later(seconds, drain.cut, f"drain_timeout ({seconds:g} s)")
 
@@ -299,9 +315,8 @@ class Reactor(Schedule):
         for row in self.requests:
             row.abort()
         self._run_ended()
-        for key in list(self._selector.get_map().values()):
-            if key.data is not self._waker:
-                self._call(key.data.close, ())
+        for handler in self._handlers():
+            self._call(handler.close, ())
         self._run_ended()
         self._offload.close()
         self._signals.restore()
@@ -309,6 +324,11 @@ class Reactor(Schedule):
         self._waker.close()
         self._state = ReactorState.CLOSED
         self._picky = True
+
+    def _handlers(self) -> set[EventHandler]:
+        """All that are registered, and the servers that are out of the selector for now."""
+        registered = {key.data for key in self._selector.get_map().values()}
+        return (registered | self._offered) - {self._waker}
 
     # The turn
 
@@ -376,6 +396,10 @@ class Reactor(Schedule):
         self._timers = type(self._timers)()
         self._soon.clear()
         self._ended.clear()
+
+
+def _registered_already(fileobj: Any) -> KeyError:
+    return KeyError(f"{fileobj!r} is registered already: use modify() to change its events")
 
 
 def _check_open(fd: int) -> None:

@@ -160,7 +160,7 @@ class ConnectionRow(StateMachine, EventHandler):
         if blocked & CLOSED or self._row_state is RequestState.HANDSHAKE:
             return
         owing = self._outbox is not None
-        if self.input in _OVER and not owing and not blocked & HELD:
+        if self.input in _OVER and not owing and not blocked & (HELD | BUDGET):
             self._answered()
             return
         if blocked & BUDGET:

@@ -19,7 +19,7 @@ from enum import Enum
 from types import TracebackType
 from typing import Any, Self
 
-from reactor.acceptor import Acceptor, runs_in_loop, serve_request
+from reactor.acceptor import Acceptor, runs_in_loop
 from reactor.limits import Limits
 from reactor.log import logger
 from reactor.loop import Reactor
@@ -139,7 +139,7 @@ class BaseServer:
         reactor is unregistered there, and the reactor goes on.
         """
         acceptor = self._hosted
-        if acceptor is not None:
+        if acceptor is not None and acceptor.active:
             acceptor.reactor.call_soon_threadsafe(acceptor.stop)
         else:
             self._stop_serving()
@@ -179,7 +179,17 @@ class BaseServer:
             request, client_address = self.get_request()
         except OSError:
             return
-        serve_request(self, request, client_address)
+        if not self.verify_request(request, client_address):
+            self.shutdown_request(request)
+            return
+        try:
+            self.process_request(request, client_address)
+        except Exception:
+            self.handle_error(request, client_address)
+            self.shutdown_request(request)
+        except BaseException:
+            self.shutdown_request(request)
+            raise
 
     def event_handler(self, reactor: Reactor) -> Acceptor:
         """What a reactor registers for this server: one request at a time."""
@@ -205,7 +215,9 @@ class BaseServer:
         self.shutdown_request(request)
 
     def server_close(self) -> None:
-        """Release what the server holds. Calling it again does nothing."""
+        """Release what the server holds, ending `serve_forever` first. Calling it again does nothing."""
+        if self._thread is not None:
+            self._stop_serving()
         acceptor, self._hosted = self._hosted, None
         if acceptor is not None:
             acceptor.stop()

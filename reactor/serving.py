@@ -17,7 +17,7 @@ from reactor.handlers import ConnectionRequestHandler
 from reactor.limits import UNLIMITED, Admission, Limits
 from reactor.loop import Reactor
 from reactor.net import host_of
-from reactor.servers import BaseServer
+from reactor.servers import BaseServer, Serving
 
 #: Requests taken in one turn, so that a rush of newcomers can't hold up those who are there.
 REQUESTS_PER_TURN = 64
@@ -42,6 +42,8 @@ class ReactorMixIn(_Base):
 
     _reactor: Reactor | None = None
     _owns_reactor = False
+    #: Reactors that it was registered with before, and that may still hold connections of its own.
+    _former: tuple[Reactor, ...] = ()
     _admission: Admission | None = None
     _adopted: ConnectionRequestHandler | None = None
     #: While `handle_request` runs: the connections accepted in it.
@@ -80,7 +82,10 @@ class ReactorMixIn(_Base):
         """
         self._begin_serving()
         try:
-            self._own_reactor(poll_interval).run()
+            reactor = self._own_reactor(poll_interval)
+            if self._serving is Serving.STOPPING:
+                reactor.stop()
+            reactor.run()
         finally:
             self._end_serving()
             if self._close_when_stopped:
@@ -97,12 +102,15 @@ class ReactorMixIn(_Base):
         self._accepted = set()
         self._request_ended = False
         try:
+            dismissed = self._hosted.dismissed if self._hosted is not None else 0
             while not self._request_ended:
                 left = None if deadline is None else deadline - reactor.clock()
                 if left is not None and left <= 0:
                     self.handle_timeout()
                     return
                 reactor.handle_events(left)
+                if self._hosted is not None and self._hosted.dismissed != dismissed:
+                    return
         finally:
             self._accepted = None
 
@@ -115,17 +123,22 @@ class ReactorMixIn(_Base):
 
     def _own_reactor(self, poll_interval: float) -> Reactor:
         """This server's own reactor, with this server in it."""
-        reactor = self.reactor
-        if not self._owns_reactor:
+        active = self._hosted is not None and self._hosted.active
+        if active and not self._owns_reactor:
             raise RuntimeError("this server is registered with a reactor: run() that instead")
-        if self._hosted is None or not reactor.registered(self._hosted):
+        if not self._owns_reactor and self._reactor is not None:
+            self._former += (self._reactor,)
+            self._reactor = None
+        reactor = self.reactor
+        if not active:
             reactor.register(self)
         if self._hosted is not None:
             self._hosted.service_every(poll_interval)
         return reactor
 
     def _interrupt(self) -> None:
-        self.reactor.stop()
+        if self._reactor is not None:
+            self._reactor.stop()
 
     def event_handler(self, reactor: Reactor) -> Acceptor:
         """What a reactor registers for this server: many requests in a turn."""
@@ -158,13 +171,29 @@ class ReactorMixIn(_Base):
         Called from another thread than the one that serves, it waits for that to be done there.
         """
         reactor = self._reactor
-        if reactor is not None and reactor.thread not in (None, threading.get_ident()):
+        if reactor is None or reactor.thread in (None, threading.get_ident()):
+            self._close_here()
+        elif self._owns_reactor:
+            self._stop_serving()
+            self._close_here()
+        else:
             done = threading.Event()
             reactor.call_soon_threadsafe(self._close_and_tell, done)
-            done.wait()
-            return
-        if reactor is not None:
-            for row in reactor.requests:
+            while not done.wait(0.1):
+                if reactor.thread is None:  # it stopped before it came to that
+                    self._close_here()
+                    return
+
+    def _close_and_tell(self, done: threading.Event) -> None:
+        try:
+            self._close_here()
+        finally:
+            done.set()
+
+    def _close_here(self) -> None:
+        reactor = self._reactor
+        for each in self._former if reactor is None else (*self._former, reactor):
+            for row in each.requests:
                 if getattr(row, "server", None) is self:
                     row.abort()
         super().server_close()
@@ -173,13 +202,6 @@ class ReactorMixIn(_Base):
                 self._close_reactor()
             else:
                 self._close_when_stopped = True
-                reactor.stop()
-
-    def _close_and_tell(self, done: threading.Event) -> None:
-        try:
-            self.server_close()
-        finally:
-            done.set()
 
     def _close_reactor(self) -> None:
         reactor, self._reactor = self._reactor, None
