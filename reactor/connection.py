@@ -15,6 +15,7 @@ it ends, by `row`.
 """
 
 from collections.abc import Callable
+from functools import partial
 from threading import current_thread, get_ident
 from typing import Any
 
@@ -59,6 +60,8 @@ class Connection(ConnectionRow):
         if not self.blocked & CLOSED:
             self.reactor.requests.move(self, _IDLE)
             self._deliver(self._go_on, self.handle_open)
+            if self._eof_owed and self._outbox is None and not self.blocked & CLOSED:
+                self._shut_down()
 
     def _connected(self, sock: Any) -> None:
         """A connector has got the connection: open."""
@@ -150,7 +153,7 @@ class Connection(ConnectionRow):
             return
         self._flush()
         self._eof_owed = True
-        if self._outbox is None:
+        if self._outbox is None and self._row_state is not RequestState.HANDSHAKE:
             self._shut_down()
 
     # Events
@@ -365,6 +368,14 @@ class Connection(ConnectionRow):
                 f"write() called from {current_thread().name}, not from the thread that runs this "
                 "connection's reactor: use handler.reactor.call_soon_threadsafe(handler.write, data)"
             )
+
+
+def class_made_by(factory: Any) -> type | None:
+    """The class of the handlers that *factory* makes: itself, or what `functools.partial` was given;
+    `None` if that can't be seen."""
+    while isinstance(factory, partial):
+        factory = factory.func
+    return factory if isinstance(factory, type) else None
 
 
 def _as_bytes(data: Data) -> bytes:

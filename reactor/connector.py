@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from reactor.connection import Connection
+from reactor.connection import Connection, class_made_by
 from reactor.events import EVENT_WRITE, EventHandler
 from reactor.limits import Limits
 from reactor.log import logger
@@ -43,8 +43,14 @@ def connect(
     """
     if not isinstance(reactor, Reactor):
         raise TypeError(f"connect(reactor, address, handler_class) takes a Reactor, not {reactor!r}")
-    if not callable(handler_class):
-        raise TypeError(f"connect() takes a class of request handlers to make one of, not {handler_class!r}")
+    made = class_made_by(handler_class)
+    if made is None or not issubclass(made, Connection):
+        raise TypeError(
+            "connect(reactor, address, handler_class) takes a subclass of StateRequestHandler or "
+            f"AsyncStreamRequestHandler, or functools.partial of one, not {handler_class!r}"
+        )
+    if limits is not None and not isinstance(limits, Limits):
+        raise TypeError(f"connect(limits=...) takes a Limits, not {limits!r}")
     connector = Connector(reactor, address, Limits() if limits is None else limits)
     try:
         handler = handler_class(None, address, connector)
@@ -52,10 +58,6 @@ def connect(
         if connector.handler is not None:
             connector.handler._disown()
         raise
-    if connector.handler is not handler:
-        raise TypeError(
-            f"connect() takes a StateRequestHandler or an AsyncStreamRequestHandler, not {handler_class!r}"
-        )
     connector.start()
     return handler
 
@@ -109,7 +111,7 @@ class Connector(EventHandler):
         if self.limits.connect_timeout is not None:
             self._timer = self.reactor.call_later(self.limits.connect_timeout, self._time_out)
         if self._family != socket.AF_UNSPEC:
-            self._candidates = [(self._family, socket.SOCK_STREAM, 0, "", self.address)]
+            self._candidates = [(self._family, socket.SOCK_STREAM, 0, "", os.fspath(self.address))]
             self.reactor.call_soon(self._try_next)
             return
         host, port = self.address[:2]
@@ -162,7 +164,7 @@ class Connector(EventHandler):
         self._finish()
         assert sock is not None and self.handler is not None
         no_delay(sock)
-        self.handler._connected(sock)
+        self.reactor.call_soon(self.handler._connected, sock)  # whose errors are the handler's
 
     def _time_out(self) -> None:
         raise TimeoutError(

@@ -9,7 +9,6 @@ A request is complete when the next turn of ``async for`` begins, or when a coro
 written reads again.
 """
 
-import math
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from concurrent.futures import Executor, Future
@@ -19,7 +18,10 @@ from typing import Any
 from reactor.connection import Data
 from reactor.framing import Available, Buffer, Exactly, Framing, FramingError, Line, Place, ToEOF, Until
 from reactor.handlers import ConnectionRequestHandler
+from reactor.log import logger
 from reactor.machine import CLOSED, HELD, Input
+from reactor.offload import check_executor
+from reactor.schedule import check_seconds
 from reactor.timers import Timer
 
 _LINE = Line()
@@ -162,6 +164,8 @@ class StreamReader:
     def read(self, n: int = -1) -> Awaitable[bytes]:
         """What there is, at most *n* bytes, or everything to the end of input if *n* is negative.
         ``b""`` at the end of input."""
+        if not isinstance(n, int):
+            raise TypeError(f"read(n) takes a whole number of bytes, not {n!r}")
         if n == 0:
             return _read_nothing()
         return _read_to_eof(ToEOF() if n < 0 else Available(n))
@@ -195,6 +199,25 @@ class StreamWriter:
             ready: Awaitable[None] = _READY
             return ready
         return _drain(self._handler)
+
+
+class _EndedWriter(StreamWriter):
+    """`wfile` of a handler whose connection has ended, shared by all: writing is dropped."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        self.write = self._drop
+
+    def _drop(self, data: Data) -> None:
+        logger.debug("%d bytes written to a connection that has ended are dropped", len(data))
+
+    def drain(self) -> Awaitable[None]:
+        ready: Awaitable[None] = _READY
+        return ready
+
+
+_ENDED_WRITER = _EndedWriter()
 
 
 class AsyncStreamRequestHandler(ConnectionRequestHandler):
@@ -243,8 +266,7 @@ class AsyncStreamRequestHandler(ConnectionRequestHandler):
 
     def sleep(self, seconds: float) -> Awaitable[None]:
         """Wait so many seconds; nobody else does. Raises `ValueError` for a negative number."""
-        if not 0 <= seconds < math.inf:
-            raise ValueError(f"sleep(seconds) takes 0 or more, not {seconds!r}")
+        check_seconds("sleep(seconds)", seconds)
         return _wait(_Sleep(seconds))
 
     def offload(
@@ -254,6 +276,8 @@ class AsyncStreamRequestHandler(ConnectionRequestHandler):
         result or raises what it raised."""
         if not callable(function):
             raise TypeError(f"offload(function, ...) takes something to call, not {function!r}")
+        if executor is not None:
+            check_executor(executor)
         return _wait(_Offload(function, args, executor))
 
     # Driving it
@@ -303,8 +327,10 @@ class AsyncStreamRequestHandler(ConnectionRequestHandler):
                 self._written = self.written
                 if self._first is None or self._first[0] is not wanted:
                     self._first = wanted, self._step
+                    self._scanned = 0
             else:
                 self._expected = wanted, self._step
+                self._scanned = 0
             if self.timeout is not None:
                 self._bound_wait()
         elif isinstance(wanted, Wait):
@@ -389,6 +415,12 @@ class AsyncStreamRequestHandler(ConnectionRequestHandler):
         finally:
             self._coroutine = None
             super().handle_close()
+
+    def _ended(self) -> None:
+        super()._ended()
+        if hasattr(self, "wfile"):  # break the circles, so that the memory is free at once
+            self.wfile = _ENDED_WRITER
+            del self.rfile
 
 
 def _foreign(what: str) -> TypeError:

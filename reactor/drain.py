@@ -33,7 +33,7 @@ class Drain:
 
     def start(self, handlers: Iterable[EventHandler]) -> float | None:
         """Have *handlers* take on nothing new, close what is idle, and say how many seconds to wait:
-        the longest ``drain_timeout`` among the partial rows, `None` for as long as it takes."""
+        the longest ``drain_timeout`` of a connection, `None` for as long as it takes."""
         for handler in handlers:
             self._guard(handler.stop_accepting, ())
         self._table.draining = True

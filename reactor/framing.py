@@ -155,6 +155,8 @@ class Until(_Separated):
         if not isinstance(self.end, bytes) or not self.end:
             raise TypeError(f"Until(end) takes at least one byte, as bytes, not {self.end!r}")
         _check_limit("Until", self.limit)
+        if self.limit < len(self.end):
+            raise ValueError(f"Until(limit=...) must leave room for its end {self.end!r}, not {self.limit!r}")
         object.__setattr__(self, "separator", self.end if self.keepends else None)
 
     @property
@@ -175,7 +177,7 @@ class Exactly(Framing):
     def __post_init__(self) -> None:
         _check_whole("Exactly", "size", self.size)
         if self.size < 0:
-            raise ValueError(f"Exactly(size=...) must be 0 or more bytes, not {self.size!r}")
+            raise ValueError(f"Exactly(size) must be 0 or more bytes, not {self.size!r}")
         object.__setattr__(self, "least", self.size)
 
     def locate(self, buffer: Buffer, start: int, scanned: int) -> Place | None:
@@ -213,7 +215,7 @@ class LengthPrefixed(Framing):
     def __post_init__(self) -> None:
         _check_whole("LengthPrefixed", "size", self.size)
         if self.size not in (1, 2, 4, 8):
-            raise ValueError(f"LengthPrefixed(size=...) is 1, 2, 4 or 8 bytes, not {self.size!r}")
+            raise ValueError(f"LengthPrefixed(size) is 1, 2, 4 or 8 bytes, not {self.size!r}")
         if self.byteorder not in ("big", "little"):
             raise ValueError(f"LengthPrefixed(byteorder=...) is 'big' or 'little', not {self.byteorder!r}")
         _check_limit("LengthPrefixed", self.limit)

@@ -201,7 +201,8 @@ class ConnectionRequestHandler(Connection, BaseRequestHandler):
     def handle_open(self) -> None:
         self.setup()
         self._set_up = True
-        self._begin()
+        if not self.blocked & CLOSED:  # by `setup`
+            self._begin()
 
     def _begin(self) -> None:
         raise NotImplementedError

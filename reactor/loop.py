@@ -36,7 +36,7 @@ from typing import Any
 from reactor.drain import Drain, Outcome
 from reactor.events import EVENT_READ, EVENT_WRITE, CallbackHandler, EventHandler, event_handler_of
 from reactor.offload import OffloadPool
-from reactor.schedule import Callback, Schedule
+from reactor.schedule import Callback, Schedule, no_callback
 from reactor.signals import SignalWatch
 from reactor.table import RequestTable, Row
 from reactor.timers import Timer
@@ -139,7 +139,7 @@ class Reactor(Schedule):
                 raise TypeError(
                     f"handler takes an EventHandler or a callable that takes the event, not {handler!r}"
                 )
-            fd = fileobj if isinstance(fileobj, int) else fileobj.fileno()
+            fd = fileobj if isinstance(fileobj, int) else _fileno(fileobj)
             handler = CallbackHandler(fd, handler, self.unregister)
         if isinstance(fileobj, int):
             _check_open(fileobj)
@@ -214,8 +214,23 @@ class Reactor(Schedule):
         once the reactor is closed."""
         if self._state in _DEAD:
             self._check("call_soon_threadsafe")
+        if not callable(callback):
+            raise no_callback("call_soon_threadsafe", callback)
         self._soon.append((callback, args))
         self._waker.wake()
+
+    def call_in_loop(self, callback: Callable[[], object]) -> None:
+        """Have *callback* called in the thread that runs this reactor, and wait for it; here and now
+        if that is this thread or nobody runs it. Any thread may call it."""
+        if self.thread in (None, threading.get_ident()):
+            callback()
+            return
+        done = threading.Event()
+        self.call_soon_threadsafe(_call_and_tell, callback, done)
+        while not done.wait(0.1):
+            if self.thread is None:  # it stopped before it came to that
+                callback()
+                return
 
     def offload(
         self,
@@ -234,6 +249,8 @@ class Reactor(Schedule):
         was done before, which `close` puts back. Main thread only (`ValueError` elsewhere)."""
         if self._picky:
             self._check("on_signal")
+        if not callable(callback):
+            raise no_callback("on_signal", callback)
         self._signals.watch(signum, callback, args)
 
     # The end
@@ -396,6 +413,20 @@ class Reactor(Schedule):
         self._timers = type(self._timers)()
         self._soon.clear()
         self._ended.clear()
+
+
+def _call_and_tell(callback: Callable[[], object], done: threading.Event) -> None:
+    try:
+        callback()
+    finally:
+        done.set()
+
+
+def _fileno(fileobj: Any) -> int:
+    try:
+        return int(fileobj.fileno())
+    except (AttributeError, TypeError, ValueError):
+        raise ValueError(f"fileobj must be a descriptor or have a fileno(), not {fileobj!r}") from None
 
 
 def _registered_already(fileobj: Any) -> KeyError:

@@ -198,7 +198,7 @@ class StateMachine:
                     completed += 1
                     self._request_size = 0
                 else:
-                    self._request_size += size  # above 0 for as long as the request is open
+                    self._request_size = self._request_size + size or 1  # above 0 while it is open
             else:
                 self.blocked |= BUDGET
         except BaseException:

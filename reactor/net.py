@@ -58,7 +58,7 @@ def families_of(address: Any) -> int:
     if isinstance(address, tuple):
         check_address(socket.AF_INET6 if len(address) > 2 else socket.AF_INET, address)
         return socket.AF_UNSPEC
-    if _UNIX is None or not isinstance(address, str | bytes):
+    if _UNIX is None or not isinstance(address, str | bytes | os.PathLike):
         raise TypeError(f"an address is a tuple (host, port), or a path for a Unix socket, not {address!r}")
     return int(_UNIX)
 

@@ -21,8 +21,8 @@ class OffloadPool:
     MAX_WORKERS = min(32, (os.cpu_count() or 1) + 4)
 
     def __init__(self, call_soon_threadsafe: Deliver, executor: Executor | None = None) -> None:
-        if executor is not None and not isinstance(executor, Executor):
-            raise TypeError(f"executor takes a concurrent.futures.Executor, not {executor!r}")
+        if executor is not None:
+            check_executor(executor)
         self._call_soon_threadsafe = call_soon_threadsafe
         self._executor = executor
         self._own: ThreadPoolExecutor | None = None
@@ -40,6 +40,8 @@ class OffloadPool:
         A call not yet started can be cancelled (`Future.cancel`); *done* is called for it too.
         Raises `TypeError` if *function* can't be called.
         """
+        if executor is not None:
+            check_executor(executor)
         if not callable(function):
             raise TypeError(f"offload(function, ...) takes something to call, not {function!r}")
         future = (executor or self._executor or self._own_pool()).submit(function, *args)
@@ -54,6 +56,7 @@ class OffloadPool:
         pool, self._own = self._own, None
         if pool is not None:
             pool.shutdown(wait=threading.get_ident() not in self._workers, cancel_futures=True)
+            self._workers = set()
 
     def _own_pool(self) -> Executor:
         if self._own is None:
@@ -70,3 +73,9 @@ class OffloadPool:
             self._call_soon_threadsafe(done, finished)
         except RuntimeError:
             pass  # the loop was closed meanwhile: nobody is left to want the result
+
+
+def check_executor(executor: object) -> None:
+    """Raise `TypeError` for what is no executor."""
+    if not isinstance(executor, Executor):
+        raise TypeError(f"executor takes a concurrent.futures.Executor, not {executor!r}")

@@ -164,7 +164,7 @@ class ConnectionRow(StateMachine, EventHandler):
             self._answered()
             return
         if blocked & BUDGET:
-            self.reactor.call_soon(self._resume)
+            self.reactor.call_next_turn(self._resume)
         if owing:
             state = RequestState.WRITING
         elif blocked & (HELD | PAUSED):
@@ -214,7 +214,7 @@ class ConnectionRow(StateMachine, EventHandler):
         self.blocked |= CLOSED
         self.reactor.requests.move(self, RequestState.CLOSING)
         if self.socket is None or long_idle or not self.written:
-            self._end()  # there is no reply that a reset could overtake
+            self._end()  # there is no reply on its way that a reset could overtake
         elif self._outbox is None:
             self._linger()
         else:

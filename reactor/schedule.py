@@ -45,7 +45,7 @@ class Schedule:
         if self._picky:
             self._check("call_soon")
         if not callable(callback):
-            raise _no_callback(callback)
+            raise no_callback("call_soon", callback)
         self._soon.append((callback, args))
 
     def call_later(self, delay: float, callback: Callback, *args: Any) -> Timer:
@@ -56,9 +56,9 @@ class Schedule:
         if self._picky:
             self._check("call_later")
         if not callable(callback):
-            raise _no_callback(callback)
+            raise no_callback("call_later", callback)
         if not delay >= 0:
-            raise ValueError(f"delay must be 0 or more seconds, not {delay!r}")
+            raise ValueError(f"call_later(delay) takes 0 or more seconds, not {delay!r}")
         return self._timers.add(self.clock() + delay, callback, args)
 
     def call_at(self, when: float, callback: Callback, *args: Any) -> Timer:
@@ -66,7 +66,7 @@ class Schedule:
         if self._picky:
             self._check("call_at")
         if not callable(callback):
-            raise _no_callback(callback)
+            raise no_callback("call_at", callback)
         if math.isnan(when):
             raise ValueError("when must be a time of this loop's clock, not NaN")
         return self._timers.add(when, callback, args)
@@ -80,10 +80,13 @@ class Schedule:
         if self._picky:
             self._check("call_every")
         if not callable(callback):
-            raise _no_callback(callback)
-        if not 0 < interval < math.inf:
-            raise ValueError(f"interval must be above 0 seconds, not {interval!r}")
+            raise no_callback("call_every", callback)
+        check_seconds("call_every(interval)", interval, above=True)
         return self._timers.add(self.clock() + interval, callback, args, interval)
+
+    def call_next_turn(self, callback: Callback) -> None:
+        """Call *callback* in the next turn, after its events: everybody else has a turn first."""
+        self._ended.append(partial(self._soon.append, (callback, ())))
 
     def call_at_end(self, callback: Callback) -> None:
         """Call *callback* when everything else of this turn is done: closing upcalls."""
@@ -176,5 +179,16 @@ class Schedule:
             )
 
 
-def _no_callback(callback: object) -> TypeError:
-    return TypeError(f"callback takes something to call, not {callback!r}")
+def no_callback(call: str, callback: object) -> TypeError:
+    """The error for a callback that can't be called."""
+    return TypeError(f"{call}(callback) takes something to call, not {callback!r}")
+
+
+def check_seconds(what: str, seconds: float, *, above: bool = False) -> None:
+    """Raise `TypeError` or `ValueError` unless *seconds* is a finite number from 0, or *above* it."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        raise TypeError(f"{what} takes a number of seconds, not {seconds!r}")
+    if not 0 <= seconds < math.inf or (above and not seconds):
+        raise ValueError(
+            f"{what} takes {'seconds above 0' if above else '0 or more seconds'}, not {seconds!r}"
+        )

@@ -54,6 +54,8 @@ class BaseServer:
 
     def __init__(self, server_address: Any, RequestHandlerClass: Callable[[Any, Any, Any], Any]) -> None:
         self._check_handler_class(RequestHandlerClass)
+        if self.limits is not None and not isinstance(self.limits, Limits):
+            raise TypeError(f"{type(self).__qualname__}.limits must be a Limits or None, not {self.limits!r}")
         self.server_address = server_address
         self.RequestHandlerClass = RequestHandlerClass
 
@@ -220,7 +222,7 @@ class BaseServer:
             self._stop_serving()
         acceptor, self._hosted = self._hosted, None
         if acceptor is not None:
-            acceptor.stop()
+            acceptor.reactor.call_in_loop(acceptor.stop)
         waker, self._waker = self._waker, None
         if waker is not None:
             waker.close()
@@ -343,6 +345,7 @@ if hasattr(socket, "AF_UNIX"):
 
         def server_bind(self) -> None:
             """Bind the path, removing a socket there that nobody listens on."""
+            self.server_address = os.fspath(self.server_address)
             claim_unix_path(self.server_address, self.socket_type)
             super().server_bind()
             self._identity = unix_path_identity(self.server_address)

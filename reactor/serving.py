@@ -7,12 +7,12 @@ handler opens in the loop once its constructor has returned; when it has ended i
 `handler_ended`, which calls `shutdown_request`.
 """
 
-import functools
 import inspect
 import threading
 from typing import TYPE_CHECKING, Any
 
 from reactor.acceptor import SERVICE_INTERVAL, Acceptor, is_stream
+from reactor.connection import class_made_by
 from reactor.handlers import ConnectionRequestHandler
 from reactor.limits import UNLIMITED, Admission, Limits
 from reactor.loop import Reactor
@@ -171,24 +171,12 @@ class ReactorMixIn(_Base):
         Called from another thread than the one that serves, it waits for that to be done there.
         """
         reactor = self._reactor
-        if reactor is None or reactor.thread in (None, threading.get_ident()):
+        if reactor is None:
             self._close_here()
-        elif self._owns_reactor:
+            return
+        if self._owns_reactor and reactor.thread not in (None, threading.get_ident()):
             self._stop_serving()
-            self._close_here()
-        else:
-            done = threading.Event()
-            reactor.call_soon_threadsafe(self._close_and_tell, done)
-            while not done.wait(0.1):
-                if reactor.thread is None:  # it stopped before it came to that
-                    self._close_here()
-                    return
-
-    def _close_and_tell(self, done: threading.Event) -> None:
-        try:
-            self._close_here()
-        finally:
-            done.set()
+        reactor.call_in_loop(self._close_here)
 
     def _close_here(self) -> None:
         reactor = self._reactor
@@ -260,13 +248,11 @@ class ReactorMixIn(_Base):
 
 def check_handler_class(handler_class: Any, *, stream: bool) -> None:
     """Raise `TypeError`, saying what to write, unless handlers of this class can share one thread."""
-    made = handler_class
-    while isinstance(made, functools.partial):
-        made = made.func
-    if not inspect.isclass(made):
+    made = class_made_by(handler_class)
+    if made is None:
         raise TypeError(
             "a reactor server has to see the class of its handlers: pass the class, or functools.partial "
-            f"of it, not {made!r}"
+            f"of it, not {handler_class!r}"
         )
     is_connection = issubclass(made, ConnectionRequestHandler)
     if stream and not is_connection:

@@ -38,7 +38,7 @@ class SignalWatch:
 
     def start(self) -> None:
         """Have signals wake the loop, from now until `stop`."""
-        if threading.current_thread() is threading.main_thread():
+        if threading.current_thread() is threading.main_thread() and hasattr(signal, "set_wakeup_fd"):
             self._previous_fd = signal.set_wakeup_fd(self._wakeup_fd, warn_on_full_buffer=False)
 
     def stop(self) -> None:

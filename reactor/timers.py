@@ -111,9 +111,10 @@ class TimerQueue:
         """Put a repeating timer back, on its own grid: late turns shift no call, missed ones are skipped."""
         interval = timer.interval
         assert interval is not None
-        timer.when += interval * max(1, (now - timer.when) // interval)
-        while timer.when <= now:  # at most twice: what is left of a whole interval, and rounding
-            timer.when += interval
+        when = timer.when + interval * max(1, (now - timer.when) // interval)
+        if when <= now:
+            when += interval
+        timer.when = when if when > now else now + interval  # rounding had left it there
         self.put_back(timer)
 
     def put_back(self, timer: Timer) -> None:

@@ -16,7 +16,5 @@ def build_client() -> Path:
     if not CLIENT.exists() or CLIENT.stat().st_mtime < SOURCE.stat().st_mtime:
         CLIENT.parent.mkdir(exist_ok=True)
         compiler = os.environ.get("CC", "cc")
-        subprocess.run(
-            [compiler, "-O2", "-Wall", "-Wextra", "-o", CLIENT, SOURCE], check=True, timeout=60
-        )
+        subprocess.run([compiler, "-O2", "-Wall", "-Wextra", "-o", CLIENT, SOURCE], check=True, timeout=60)
     return CLIENT

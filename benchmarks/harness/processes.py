@@ -42,7 +42,7 @@ class Child:
         environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.name = name
-        self._errors = tempfile.TemporaryFile()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
 
         def prepare() -> None:
             os.sched_setaffinity(0, {core})
@@ -114,11 +114,7 @@ def _neutral_environment() -> dict[str, str]:
     `PYTHONDEVMODE`, a debugging allocator and the like. The package that is
     measured is the one in this tree, installed or not.
     """
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("PYTHON", "MALLOC_"))
-    }
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "MALLOC_"))}
     return {**kept, "PYTHONPATH": str(BENCHMARKS.parent)}
 
 

@@ -8,7 +8,7 @@ import platform
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
 from harness.build import BENCHMARKS
@@ -25,7 +25,7 @@ def conditions() -> dict[str, str | int | None]:
     except PackageNotFoundError:
         uvloop = None
     return {
-        "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "uvloop": uvloop,
         "kernel": platform.release(),

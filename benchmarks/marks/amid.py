@@ -15,6 +15,7 @@ from harness.processes import BenchmarkError, Client, Server
 from harness.readings import await_descriptors, descriptors
 from harness.rounds import interleave
 from harness.settings import Settings
+
 from marks.lines import measured_phase
 
 ACTIVE = 50

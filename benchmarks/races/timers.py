@@ -82,9 +82,7 @@ def main(count: int, rounds: int) -> None:
     """Race so many timers, so often, taking turns at going first."""
     contenders = {"reactor": ours, "asyncio": theirs}
     races = {"fired": fired, "cancelled": cancelled}
-    seconds: dict[str, dict[str, list[float]]] = {
-        race: {name: [] for name in contenders} for race in races
-    }
+    seconds: dict[str, dict[str, list[float]]] = {race: {name: [] for name in contenders} for race in races}
     for number in range(rounds):
         order = list(contenders)[:: -1 if number % 2 else 1]
         for race, run in races.items():

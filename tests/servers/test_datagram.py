@@ -1,0 +1,181 @@
+"""Proves what datagram servers promise: every size, a bounded turn, and no datagram that ends the server."""
+
+import socket
+
+import pytest
+
+from reactor import (
+    BaseRequestHandler,
+    DatagramRequestHandler,
+    Line,
+    Reactor,
+    ReactorTCPServer,
+    ReactorUDPServer,
+    ReactorUnixDatagramServer,
+    StateRequestHandler,
+)
+from tests.support.servers import (
+    Channel,
+    datagram_peer,
+    hosts,
+    looping,
+    made,
+    nothing_left,
+    serving,
+    telling_errors,
+)
+
+EVERY = hosts("UDP", "UnixDatagram", standard=True)
+IN_PROCESS = hosts("UDP", "UnixDatagram", kinds=("", "Threading", "Reactor"))
+LARGEST = 65507  # bytes of an IPv4 datagram
+
+
+class Echo(DatagramRequestHandler):
+    """Sends a datagram back."""
+
+    def handle(self):
+        self.wfile.write(self.rfile.read())
+
+
+class Sized(BaseRequestHandler):
+    """How long it was, by hand; what says "fail" raises."""
+
+    def handle(self):
+        data, sock = self.request
+        if data == b"fail":
+            raise LookupError("this datagram")
+        sock.sendto(b"%d" % len(data), self.client_address)
+
+
+@pytest.mark.parametrize("cls", EVERY)
+def test_an_empty_datagram_is_a_request_and_an_empty_answer_an_answer(cls):
+    with serving(cls, Echo) as server, datagram_peer(server) as peer:
+        peer.send(b"")
+        assert peer.recv(100) == b""
+    with serving(cls, Sized) as server, datagram_peer(server) as peer:
+        peer.send(b"")
+        assert peer.recv(100) == b"0"
+
+
+@pytest.mark.parametrize("cls", EVERY)
+def test_the_largest_datagram_goes_both_ways(cls):
+    with serving(cls, Echo, max_packet_size=65536) as server, datagram_peer(server) as peer:
+        peer.send(b"x" * LARGEST)
+        assert peer.recv(65536) == b"x" * LARGEST
+
+
+@pytest.mark.parametrize("cls", EVERY)
+def test_a_datagram_over_max_packet_size_is_cut_and_the_next_is_whole(cls):
+    with serving(cls, Echo) as server, datagram_peer(server) as peer:
+        assert server.max_packet_size == 8192
+        peer.send(b"x" * 8193)
+        peer.send(b"whole")
+        assert sorted((peer.recv(65536), peer.recv(65536))) == [b"whole", b"x" * 8192]
+
+
+@pytest.mark.parametrize("cls", EVERY)
+def test_an_error_in_a_handler_costs_its_datagram_only(cls):
+    with (
+        Channel() as errors,
+        serving(cls, Sized, handle_error=telling_errors(errors)) as server,
+        datagram_peer(server) as peer,
+    ):
+        for _ in range(2):
+            peer.send(b"fail")
+            assert errors.hear() == "LookupError: this datagram"
+            peer.send(b"four")
+            assert peer.recv(100) == b"4"
+
+
+@pytest.mark.parametrize("cls", hosts("UnixDatagram", kinds=("", "Threading", "Reactor")))
+def test_a_sender_that_is_gone_does_not_stop_the_server(cls, caplog):
+    with made(cls, Sized) as server:
+        for _ in range(3):
+            with datagram_peer(server) as gone:
+                gone.send(b"hello")
+        with datagram_peer(server) as named, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as nameless:
+            nameless.sendto(b"no address to answer to", server.server_address)
+            named.send(b"four")
+            with Reactor() as reactor:
+                reactor.register(server)
+                with looping(reactor):
+                    assert named.recv(100) == b"4"
+
+
+@pytest.mark.parametrize("cls", hosts("UDP", kinds=("", "Reactor"), standard=True))
+def test_an_answer_that_came_to_nobody_does_not_stop_the_server(cls):
+    """On a connected socket the system reports it with the next call (ECONNREFUSED)."""
+    with made(cls, Sized) as server, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as first:
+        first.bind(("127.0.0.1", 0))
+        address = first.getsockname()
+        server.socket.connect(address)
+        server.socket.send(b"hello?")
+        first.close()
+        server.socket.send(b"still there?")  # refused: the error waits at the server's socket
+        with Reactor() as reactor, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as again:
+            again.bind(address)
+            again.settimeout(10)
+            again.sendto(b"four", server.server_address)
+            reactor.register(server)
+            with looping(reactor):
+                assert again.recv(100) == b"4"
+
+
+@pytest.mark.parametrize("cls", hosts("UDP", "UnixDatagram", kinds=("", "Threading", "Reactor")))
+def test_a_turn_takes_a_bounded_number_of_datagrams_and_loses_none(cls):
+    taken = []
+
+    class Count(BaseRequestHandler):
+        def handle(self):
+            taken.append(self.request[0])
+
+    with Reactor() as reactor, made(cls, Count) as server:
+        reactor.register(server)
+        sent = 0
+        with datagram_peer(server) as peer:
+            peer.setblocking(False)
+            try:
+                for sent in range(150):
+                    peer.send(b"%d" % sent)
+                sent = 150
+            except BlockingIOError:
+                pass  # a Unix socket's queue is short
+        turns = []
+        for _ in range(sent):
+            before = len(taken)
+            reactor.handle_events(0)
+            for thread in getattr(server, "_threads", None) or ():
+                thread.join()
+            turns.append(len(taken) - before)
+            if len(taken) == sent:
+                break
+        assert sorted(taken, key=int) == [b"%d" % number for number in range(sent)]
+        assert max(turns) <= (64 if issubclass(cls, (ReactorUDPServer, ReactorUnixDatagramServer)) else 1)
+
+
+class Upper(StateRequestHandler):
+    def start(self):
+        self.expect(Line(), self.line)
+
+    def line(self, line):
+        self.write(line.upper())
+
+
+def test_datagrams_and_connections_on_one_port_in_one_loop():
+    with (
+        nothing_left(),
+        Reactor() as reactor,
+        made(ReactorUDPServer, Sized) as datagrams,
+        ReactorTCPServer(datagrams.server_address, Upper) as streams,
+    ):
+        reactor.register(datagrams)
+        reactor.register(streams)
+        with (
+            looping(reactor),
+            datagram_peer(datagrams) as peer,
+            socket.create_connection(streams.server_address, 10) as stream,
+        ):
+            stream.sendall(b"a line\n")
+            peer.send(b"four")
+            assert peer.recv(100) == b"4"
+            assert stream.recv(100) == b"A LINE\n"

@@ -1,0 +1,160 @@
+"""Proves what Unix servers promise of their paths: stale ones taken over, all others left alone."""
+
+import os
+import socket
+
+import pytest
+
+from reactor import BaseRequestHandler, Line, StateRequestHandler
+from tests.support.servers import FORKS, Peer, connected, datagram_peer, hosts, nothing_left, running
+
+STREAMS = hosts("UnixStream")
+EVERY = hosts("UnixStream", "UnixDatagram")
+
+
+class Upper(StateRequestHandler):
+    """Lines in capitals."""
+
+    def start(self):
+        self.expect(Line(), self.line)
+
+    def line(self, line):
+        self.write(line.upper())
+
+
+class UpperDatagram(BaseRequestHandler):
+    """The same."""
+
+    def handle(self):
+        data, sock = self.request
+        sock.sendto(data.upper(), self.client_address)
+
+
+def handler_for(cls):
+    return Upper if cls.socket_type == socket.SOCK_STREAM else UpperDatagram
+
+
+def is_served(server):
+    if server.socket_type == socket.SOCK_STREAM:
+        with connected(server) as peer:
+            answer = peer.ask(b"a word\n")
+            peer.half_close()
+            return answer == b"A WORD\n" and peer.rest() == b""
+    with datagram_peer(server) as peer:
+        peer.send(b"a word")
+        return peer.recv(100) == b"A WORD"
+
+
+@pytest.fixture
+def path(tmp_path, monkeypatch):
+    """A path that is short enough, whatever the folder's is."""
+    monkeypatch.chdir(tmp_path)
+    return "server.socket"
+
+
+def left_behind(cls, path):
+    """What a server that was killed leaves."""
+    with socket.socket(socket.AF_UNIX, cls.socket_type) as dead:
+        dead.bind(path)
+
+
+@pytest.mark.parametrize("as_given", [str, os.fsencode])
+@pytest.mark.parametrize("cls", EVERY)
+def test_the_path_of_a_dead_server_is_taken_over_and_removed_at_the_end(cls, as_given, path):
+    left_behind(cls, path)
+    with nothing_left(), cls(as_given(path), handler_for(cls)) as server, running(server):
+        assert is_served(server)
+        assert os.path.exists(path)
+    assert not os.path.exists(path)
+
+
+@pytest.mark.parametrize("cls", EVERY)
+def test_the_path_of_a_live_server_is_left_alone(cls, path):
+    with cls(path, handler_for(cls)) as server, running(server):
+        with pytest.raises(OSError, match="in use"):
+            cls(path, handler_for(cls))
+        assert is_served(server)
+    assert not os.path.exists(path)
+
+
+@pytest.mark.parametrize("cls", EVERY)
+def test_the_path_of_a_server_that_is_too_busy_to_accept_is_left_alone(cls, path):
+    with (
+        socket.socket(socket.AF_UNIX, cls.socket_type) as busy,
+        socket.socket(socket.AF_UNIX, cls.socket_type) as a,
+    ):
+        busy.bind(path)
+        if cls.socket_type == socket.SOCK_STREAM:
+            busy.listen(0)
+            a.connect(path)  # its queue is full
+        with pytest.raises(OSError, match="in use"):
+            cls(path, handler_for(cls))
+        assert os.path.exists(path)
+
+
+@pytest.mark.parametrize("cls", EVERY)
+def test_a_file_that_is_no_socket_is_never_removed(cls, path):
+    with open(path, "w") as file:
+        file.write("precious")
+    with nothing_left(), pytest.raises(OSError, match="in use"):
+        cls(path, handler_for(cls))
+    with open(path) as file:
+        assert file.read() == "precious"
+
+
+@pytest.mark.parametrize("cls", EVERY)
+def test_what_somebody_else_put_at_the_path_is_left_there(cls, path):
+    with cls(path, handler_for(cls)):
+        os.unlink(path)
+        with socket.socket(socket.AF_UNIX, cls.socket_type) as successor:
+            successor.bind(path)
+    assert os.path.exists(path)
+
+
+@pytest.mark.parametrize("cls", EVERY)
+def test_a_path_that_is_gone_already_is_no_error(cls, path):
+    with cls(path, handler_for(cls)):
+        os.unlink(path)
+
+
+@pytest.mark.parametrize("cls", EVERY)
+def test_a_server_that_did_not_bind_removes_nothing(cls, path):
+    left_behind(cls, path)
+    with cls(path, handler_for(cls), False):
+        pass
+    assert os.path.exists(path)
+
+
+@FORKS
+@pytest.mark.parametrize("cls", hosts("UnixStream", "UnixDatagram", kinds=("Forking",)))
+def test_a_child_that_ends_does_not_remove_its_parents_path(cls, path):
+    with cls(path, handler_for(cls)) as server, running(server):
+        for _ in range(2):
+            assert is_served(server)
+            server.collect_children(blocking=True)
+            assert os.path.exists(path)
+
+
+@pytest.mark.parametrize("as_given", [str, str.encode])
+@pytest.mark.parametrize("cls", EVERY)
+def test_an_abstract_address_has_no_path(cls, as_given):
+    address = as_given(f"\0reactor-test-{os.getpid()}")
+    if not os.path.exists("/proc/net/unix"):
+        pytest.skip("abstract addresses are Linux's")
+    for _ in range(2):
+        with nothing_left(), cls(address, handler_for(cls)) as server, running(server):
+            assert is_served(server)
+
+
+@pytest.mark.parametrize("cls", STREAMS)
+def test_many_clients_of_a_unix_server_have_no_names_and_are_told_apart(cls, path):
+    with cls(path, Upper) as server, running(server):
+        peers = [Peer(path) for _ in range(3)] if cls.__name__ != "UnixStreamServer" else [Peer(path)]
+        try:
+            for number, peer in enumerate(peers):
+                peer.send(b"client %d" % number)
+            for number, peer in enumerate(peers):
+                assert peer.ask(b"!\n") == b"CLIENT %d!\n" % number
+        finally:
+            for peer in peers:
+                peer.__exit__()
