@@ -6,7 +6,7 @@ where the system has them. ``reactor.socketserver`` is the drop-in for the stand
 
 from reactor.connection import Connection
 from reactor.connector import connect
-from reactor.coroutines import AsyncStreamRequestHandler, IncompleteReadError
+from reactor.coroutines import AsyncStreamRequestHandler
 from reactor.events import EVENT_READ, EVENT_WRITE, EventHandler
 from reactor.framing import (
     Available,
@@ -32,6 +32,7 @@ from reactor.mixins import *  # noqa: F403 - what there is depends on the system
 from reactor.mixins import __all__ as _mixins
 from reactor.servers import *  # noqa: F403
 from reactor.servers import __all__ as _servers
+from reactor.streams import IncompleteReadError
 from reactor.table import RequestState, RequestTable
 from reactor.timers import Timer
 

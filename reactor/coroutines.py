@@ -9,215 +9,28 @@ A request is complete when the next turn of ``async for`` begins, or when a coro
 written reads again.
 """
 
-import types
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Executor, Future
 from inspect import iscoroutine
 from typing import Any
 
-from reactor.connection import Data
-from reactor.framing import Available, Buffer, Exactly, Framing, FramingError, Line, Place, ToEOF, Until
+from reactor.framing import Buffer, Framing, FramingError, Place
 from reactor.handlers import ConnectionRequestHandler
-from reactor.log import logger
 from reactor.machine import CLOSED, HELD, Input
 from reactor.offload import check_executor
 from reactor.schedule import check_seconds
+from reactor.streams import (
+    DRAIN,
+    ENDED_WRITER,
+    IncompleteReadError,
+    Offload,
+    Sleep,
+    StreamReader,
+    StreamWriter,
+    Wait,
+    wait_for,
+)
 from reactor.timers import Timer
-
-_LINE = Line()
-
-
-class IncompleteReadError(EOFError):
-    """The input ended before the message did. `partial`: the bytes that did come."""
-
-    def __init__(self, partial: bytes, framing: Framing) -> None:
-        super().__init__(f"input ended after {len(partial)} bytes of {framing}")
-        self.partial = partial
-        self.framing = framing
-
-
-class Wait:
-    """Something that a coroutine waits for and that is not a message: `begin` sees to it that the
-    handler's `_advance` is called when it is over."""
-
-    __slots__ = ()
-
-    def begin(self, handler: "AsyncStreamRequestHandler") -> None:
-        raise NotImplementedError
-
-
-class _Sleep(Wait):
-    __slots__ = ("_seconds",)
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-
-    def begin(self, handler: "AsyncStreamRequestHandler") -> None:
-        handler.hold()
-        if handler._timer is not None:
-            handler._timer.cancel()
-        handler._timer = handler.reactor.call_later(self._seconds, handler._wake)
-
-
-class _Offload(Wait):
-    __slots__ = ("_args", "_executor", "_function")
-
-    def __init__(
-        self, function: Callable[..., Any], args: tuple[Any, ...], executor: Executor | None
-    ) -> None:
-        self._function = function
-        self._args = args
-        self._executor = executor
-
-    def begin(self, handler: "AsyncStreamRequestHandler") -> None:
-        handler._offload(self._function, self._args, handler._offload_done, self._executor)
-
-
-class _Drain(Wait):
-    __slots__ = ()
-
-    def begin(self, handler: "AsyncStreamRequestHandler") -> None:
-        handler.hold()
-        handler._bound_wait()
-
-
-_DRAIN = _Drain()
-
-
-class _Ready(tuple[()]):
-    """What needs no waiting: an awaitable that is done, made once, awaited in C."""
-
-    __slots__ = ()
-    __await__ = tuple.__iter__
-
-
-_READY: Any = _Ready()
-
-
-@types.coroutine
-def _read(framing: Framing) -> Generator[Framing, bytes, bytes]:
-    return (yield framing)
-
-
-@types.coroutine
-def _read_nothing() -> Generator[Framing, bytes, bytes]:
-    return b""
-    yield
-
-
-@types.coroutine
-def _read_to_eof(framing: Framing) -> Generator[Framing, bytes, bytes]:
-    """Read a message, or what there is of it at the end of input."""
-    try:
-        return (yield framing)
-    except IncompleteReadError as incomplete:
-        return incomplete.partial
-
-
-@types.coroutine
-def _drain(handler: "AsyncStreamRequestHandler") -> Generator[Wait, Any, None]:
-    if handler._outbox is not None:  # by the time that it is awaited
-        yield _DRAIN
-
-
-@types.coroutine
-def _wait(wait: Wait) -> Generator[Wait, Any, Any]:
-    return (yield wait)
-
-
-class StreamReader:
-    """`rfile` of a coroutine handler. Iterate it for lines: ``async for line in self.rfile``."""
-
-    __slots__ = ("_handler",)
-
-    def __init__(self, handler: "AsyncStreamRequestHandler") -> None:
-        self._handler = handler
-
-    def __aiter__(self) -> "StreamReader":
-        return self
-
-    @types.coroutine
-    def __anext__(self) -> Generator[Framing, bytes, bytes]:
-        self._handler._turn = True
-        try:
-            return (yield _LINE)
-        except IncompleteReadError as incomplete:
-            if not incomplete.partial:
-                raise StopAsyncIteration from None
-            return incomplete.partial
-
-    def readline(self) -> Awaitable[bytes]:
-        """The next line, its end kept; the unterminated rest at the end of input, then ``b""``.
-
-        At most 64 KiB (`FramingError`); ``read_message(Line(limit=...))`` takes more.
-        """
-        return _read_to_eof(_LINE)
-
-    def readexactly(self, n: int) -> Awaitable[bytes]:
-        """*n* bytes. Raises `IncompleteReadError` if the input ends before."""
-        return _read(Exactly(n)) if n else _read_nothing()
-
-    def readuntil(self, separator: bytes = b"\n") -> Awaitable[bytes]:
-        """All up to *separator*, which is kept. Raises `IncompleteReadError` if the input ends before."""
-        return _read(Until(separator))
-
-    def read(self, n: int = -1) -> Awaitable[bytes]:
-        """What there is, at most *n* bytes, or everything to the end of input if *n* is negative.
-        ``b""`` at the end of input."""
-        if not isinstance(n, int):
-            raise TypeError(f"read(n) takes a whole number of bytes, not {n!r}")
-        if n == 0:
-            return _read_nothing()
-        return _read_to_eof(ToEOF() if n < 0 else Available(n))
-
-    def read_message(self, framing: Framing) -> Awaitable[bytes]:
-        """The next message of *framing*. Raises `IncompleteReadError` if the input ends before it does,
-        `FramingError` for what is no message; nothing more can be read after that."""
-        if not isinstance(framing, Framing):
-            raise TypeError(f"read_message(framing) takes a framing such as Netstring(), not {framing!r}")
-        return _read(framing)
-
-
-class StreamWriter:
-    """`wfile` of a coroutine handler."""
-
-    __slots__ = ("_handler", "write")
-
-    def __init__(self, handler: "AsyncStreamRequestHandler") -> None:
-        self._handler = handler
-        self.write: Callable[[Data], None] = handler.write
-
-    def writelines(self, lines: Iterable[Data]) -> None:
-        """Write each of *lines*; adds no line ends, as in `io`."""
-        for line in lines:
-            self.write(line)
-
-    def drain(self) -> Awaitable[None]:
-        """Wait until the peer has taken what it is owed; at once if it keeps up. A coroutine that
-        writes without ever draining is closed at 16 times ``send_buffer_limit``."""
-        if self._handler._outbox is None:
-            ready: Awaitable[None] = _READY
-            return ready
-        return _drain(self._handler)
-
-
-class _EndedWriter(StreamWriter):
-    """`wfile` of a handler whose connection has ended, shared by all: writing is dropped."""
-
-    __slots__ = ()
-
-    def __init__(self) -> None:
-        self.write = self._drop
-
-    def _drop(self, data: Data) -> None:
-        logger.debug("%d bytes written to a connection that has ended are dropped", len(data))
-
-    def drain(self) -> Awaitable[None]:
-        ready: Awaitable[None] = _READY
-        return ready
-
-
-_ENDED_WRITER = _EndedWriter()
 
 
 class AsyncStreamRequestHandler(ConnectionRequestHandler):
@@ -267,7 +80,7 @@ class AsyncStreamRequestHandler(ConnectionRequestHandler):
     def sleep(self, seconds: float) -> Awaitable[None]:
         """Wait so many seconds; nobody else does. Raises `ValueError` for a negative number."""
         check_seconds("sleep(seconds)", seconds)
-        return _wait(_Sleep(seconds))
+        return wait_for(Sleep(seconds))
 
     def offload(
         self, function: Callable[..., Any], *args: Any, executor: Executor | None = None
@@ -278,7 +91,7 @@ class AsyncStreamRequestHandler(ConnectionRequestHandler):
             raise TypeError(f"offload(function, ...) takes something to call, not {function!r}")
         if executor is not None:
             check_executor(executor)
-        return _wait(_Offload(function, args, executor))
+        return wait_for(Offload(function, args, executor))
 
     # Driving it
 
@@ -346,7 +159,7 @@ class AsyncStreamRequestHandler(ConnectionRequestHandler):
         self._deliver(self._go_on, self._step, None)
 
     def handle_drained(self) -> None:
-        if self._waiting is _DRAIN:
+        if self._waiting is DRAIN:
             self.blocked &= ~HELD
             self._step(None)
 
@@ -373,7 +186,7 @@ class AsyncStreamRequestHandler(ConnectionRequestHandler):
         if (
             self._coroutine is None
             or self.blocked & CLOSED
-            or not (self._waiting is None or self._waiting is _DRAIN)
+            or not (self._waiting is None or self._waiting is DRAIN)
         ):
             return
         if self.reactor.clock() < self._wait_until:
@@ -419,7 +232,7 @@ class AsyncStreamRequestHandler(ConnectionRequestHandler):
     def _ended(self) -> None:
         super()._ended()
         if hasattr(self, "wfile"):  # break the circles, so that the memory is free at once
-            self.wfile = _ENDED_WRITER
+            self.wfile = ENDED_WRITER
             del self.rfile
 
 

@@ -21,7 +21,6 @@ A forked child must not use its parent's reactor: there every call is a `Runtime
 the selector, which the parent may share with it, is never touched.
 """
 
-import errno
 import os
 import selectors
 import threading
@@ -34,9 +33,10 @@ from types import TracebackType
 from typing import Any
 
 from reactor.drain import Drain, Outcome
-from reactor.events import EVENT_READ, EVENT_WRITE, CallbackHandler, EventHandler, event_handler_of
-from reactor.offload import OffloadPool
-from reactor.schedule import Callback, Schedule, no_callback
+from reactor.events import EVENT_READ, EVENT_WRITE
+from reactor.offload import OffloadPool, check_executor
+from reactor.registry import Registry
+from reactor.schedule import Callback, no_callback
 from reactor.signals import SignalWatch
 from reactor.table import RequestTable, Row
 from reactor.timers import Timer
@@ -54,7 +54,7 @@ class ReactorState(Enum):
     FORKED = "forked"  #: this is a forked child's copy
 
 
-class Reactor(Schedule):
+class Reactor(Registry):
     """Dispatches ready descriptors, timers and calls, in one thread.
 
     *selector*: a `selectors.BaseSelector`, by default a new `selectors.DefaultSelector`; it is
@@ -73,18 +73,15 @@ class Reactor(Schedule):
         executor: Executor | None = None,
         debug: bool = False,
     ) -> None:
-        super().__init__(clock, debug)
-        if selector is not None and not isinstance(selector, selectors.BaseSelector):
-            raise TypeError(f"selector takes an object such as selectors.DefaultSelector(), not {selector!r}")
+        if executor is not None:
+            check_executor(executor)
+        super().__init__(selector, clock, debug)
         self._state = ReactorState.READY
         self._offload = OffloadPool(self.call_soon_threadsafe, executor)
-        self._gone: set[EventHandler] = set()
-        self._offered: set[EventHandler] = set()  # closed with the reactor, even while not registered
         self._drain: Drain | None = None
         self._sweep: Timer | None = None
         #: Every connection of this reactor, a row each.
         self.requests = RequestTable()
-        self._selector = selectors.DefaultSelector() if selector is None else selector
         self._waker = Waker()
         self._selector.register(self._waker, EVENT_READ, self._waker)
         self._signals = SignalWatch(self.call_soon_threadsafe, self._waker.wakeup_fd)
@@ -100,93 +97,6 @@ class Reactor(Schedule):
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    # Descriptors
-
-    def register(
-        self,
-        fileobj: Any,
-        events: int = EVENT_READ,
-        handler: EventHandler | Callable[[int], object] | None = None,
-        *,
-        may_block: bool = False,
-    ) -> selectors.SelectorKey:
-        """Watch a descriptor, as `selectors.BaseSelector.register` does.
-
-        *fileobj*: a descriptor, an object with ``fileno()``, an `EventHandler`, or a server, this
-        package's or the standard library's. *events*: ``EVENT_READ | EVENT_WRITE``. *handler*: an
-        `EventHandler`, or a callable that takes the event; needed unless *fileobj* is one or
-        offers one. *may_block*: agree that this server's handlers can hold up the loop.
-
-        Raises `KeyError` if the descriptor is registered already, `ValueError` if it is closed or
-        *events* is wrong, `TypeError` if there is no handler.
-        """
-        if self._picky:
-            self._check("register")
-        offered = handler is None
-        if handler is None:
-            if self.registered(fileobj):
-                raise _registered_already(fileobj)
-            handler = event_handler_of(fileobj, self)
-            if handler.may_block and not may_block:
-                raise ValueError(
-                    f"{fileobj!r} runs its handlers in the loop's own thread, where each can hold up "
-                    "everyone: mix ThreadingMixIn or ReactorMixIn into it, or accept that with "
-                    "register(..., may_block=True)"
-                )
-        elif not isinstance(handler, EventHandler):
-            if not callable(handler):
-                raise TypeError(
-                    f"handler takes an EventHandler or a callable that takes the event, not {handler!r}"
-                )
-            fd = fileobj if isinstance(fileobj, int) else _fileno(fileobj)
-            handler = CallbackHandler(fd, handler, self.unregister)
-        if isinstance(fileobj, int):
-            _check_open(fileobj)
-        try:
-            key = self._selector.register(fileobj, events, handler)
-        except KeyError:
-            raise _registered_already(fileobj) from None
-        if offered:
-            self._offered.add(handler)
-            handler.handle_registered()
-        return key
-
-    def modify(self, fileobj: Any, events: int) -> selectors.SelectorKey:
-        """Change what a registered descriptor is watched for. Raises `KeyError` if it is not registered."""
-        if self._picky:
-            self._check("modify")
-        if not events or events & ~(EVENT_READ | EVENT_WRITE):
-            raise ValueError(f"events must be EVENT_READ, EVENT_WRITE or both, not {events!r}")
-        return self._selector.modify(fileobj, events, self._selector.get_key(fileobj).data)
-
-    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
-        """Stop watching what was registered; it gets no more events, not even those of this turn.
-
-        Closes nothing. Raises `KeyError` if it is not registered.
-        """
-        if self._picky:
-            self._check("unregister")
-        key = self._selector.unregister(fileobj)
-        handler = key.data
-        self._gone.add(handler)
-        if handler in self._offered:
-            handler.handle_unregistered()
-        return key
-
-    def withdraw(self, handler: EventHandler) -> None:
-        """Forget a handler that `register` was offered: `close` leaves it alone."""
-        self._offered.discard(handler)
-
-    def registered(self, fileobj: Any) -> bool:
-        """Whether *fileobj* is registered here."""
-        if self._state in _DEAD:
-            return False
-        try:
-            self._selector.get_key(fileobj)
-        except (KeyError, ValueError):
-            return False
-        return True
 
     # Rows
 
@@ -284,7 +194,7 @@ class Reactor(Schedule):
     def _start_drain(self) -> None:
         if self._drain is None:
             self._drain = drain = Drain(self.requests, self._call, self.stop)
-            seconds = drain.start(self._handlers())
+            seconds = drain.start(self._handlers() - {self._waker})
             if seconds is not None:
                 self.call_later(seconds, drain.cut, f"drain_timeout ({seconds:g} s)")
 
@@ -332,7 +242,7 @@ class Reactor(Schedule):
         for row in self.requests:
             row.abort()
         self._run_ended()
-        for handler in self._handlers():
+        for handler in self._handlers() - {self._waker}:
             self._call(handler.close, ())
         self._run_ended()
         self._offload.close()
@@ -341,11 +251,6 @@ class Reactor(Schedule):
         self._waker.close()
         self._state = ReactorState.CLOSED
         self._picky = True
-
-    def _handlers(self) -> set[EventHandler]:
-        """All that are registered, and the servers that are out of the selector for now."""
-        registered = {key.data for key in self._selector.get_map().values()}
-        return (registered | self._offered) - {self._waker}
 
     # The turn
 
@@ -420,26 +325,6 @@ def _call_and_tell(callback: Callable[[], object], done: threading.Event) -> Non
         callback()
     finally:
         done.set()
-
-
-def _fileno(fileobj: Any) -> int:
-    try:
-        return int(fileobj.fileno())
-    except (AttributeError, TypeError, ValueError):
-        raise ValueError(f"fileobj must be a descriptor or have a fileno(), not {fileobj!r}") from None
-
-
-def _registered_already(fileobj: Any) -> KeyError:
-    return KeyError(f"{fileobj!r} is registered already: use modify() to change its events")
-
-
-def _check_open(fd: int) -> None:
-    """Raise `ValueError` for a number that is no open descriptor: not every selector notices."""
-    try:
-        os.fstat(fd)
-    except OSError as exc:
-        if exc.errno == errno.EBADF and os.name == "posix":  # elsewhere a socket is no descriptor
-            raise ValueError(f"fileobj {fd} is not an open descriptor") from None
 
 
 _DEAD = frozenset({ReactorState.CLOSED, ReactorState.FORKED})

@@ -52,9 +52,11 @@ class ThreadingMixIn:
     def server_close(self) -> None:
         """Close the server, then wait for its threads; never for the calling one."""
         super().server_close()  # type: ignore[misc]
-        threads, self._threads = self._threads, None
-        for thread in threads or ():
-            if thread is not threading.current_thread():
+        current = threading.current_thread()
+        threads = self._threads or []
+        self._threads = [thread for thread in threads if thread is current] or None
+        for thread in threads:
+            if thread is not current:
                 thread.join()
 
 

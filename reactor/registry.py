@@ -1,0 +1,137 @@
+"""`Registry`: which descriptors are watched, for what, and who is called.
+
+The part of the loop that keeps a selector's books; the words are those of `selectors`, with its
+meanings. `Reactor` derives from it and does the waiting. A selector's data for each descriptor
+is its `EventHandler`, so that an event carries whom to call.
+"""
+
+import errno
+import os
+import selectors
+from collections.abc import Callable
+from typing import Any
+
+from reactor.events import EVENT_READ, EVENT_WRITE, CallbackHandler, EventHandler, event_handler_of
+from reactor.schedule import Schedule
+
+
+class Registry(Schedule):
+    """The descriptors of one loop, beside its timers and calls. Belongs to the loop's thread."""
+
+    def __init__(
+        self, selector: selectors.BaseSelector | None, clock: Callable[[], float], debug: bool
+    ) -> None:
+        super().__init__(clock, debug)
+        if selector is not None and not isinstance(selector, selectors.BaseSelector):
+            raise TypeError(f"selector takes an object such as selectors.DefaultSelector(), not {selector!r}")
+        self._selector = selectors.DefaultSelector() if selector is None else selector
+        self._gone: set[EventHandler] = set()  # unregistered in this turn
+        self._offered: set[EventHandler] = set()  # closed with the loop, even while not registered
+
+    def register(
+        self,
+        fileobj: Any,
+        events: int = EVENT_READ,
+        handler: EventHandler | Callable[[int], object] | None = None,
+        *,
+        may_block: bool = False,
+    ) -> selectors.SelectorKey:
+        """Watch a descriptor, as `selectors.BaseSelector.register` does.
+
+        *fileobj*: a descriptor, an object with ``fileno()``, an `EventHandler`, or a server, this
+        package's or the standard library's. *events*: ``EVENT_READ | EVENT_WRITE``. *handler*: an
+        `EventHandler`, or a callable that takes the event; needed unless *fileobj* is one or
+        offers one. *may_block*: agree that this server's handlers can hold up the loop.
+
+        Raises `KeyError` if the descriptor is registered already, `ValueError` if it is closed or
+        *events* is wrong, `TypeError` if there is no handler.
+        """
+        if self._picky:
+            self._check("register")
+        offered = handler is None
+        if handler is None:
+            if self.registered(fileobj):
+                raise _registered_already(fileobj)
+            handler = event_handler_of(fileobj, self)
+            if handler.may_block and not may_block:
+                raise ValueError(
+                    f"{fileobj!r} runs its handlers in the loop's own thread, where each can hold up "
+                    "everyone: mix ThreadingMixIn or ReactorMixIn into it, or accept that with "
+                    "register(..., may_block=True)"
+                )
+        elif not isinstance(handler, EventHandler):
+            if not callable(handler):
+                raise TypeError(
+                    f"handler takes an EventHandler or a callable that takes the event, not {handler!r}"
+                )
+            fd = fileobj if isinstance(fileobj, int) else _fileno(fileobj)
+            handler = CallbackHandler(fd, handler, self.unregister)
+        if isinstance(fileobj, int):
+            _check_open(fileobj)
+        try:
+            key = self._selector.register(fileobj, events, handler)
+        except KeyError:
+            raise _registered_already(fileobj) from None
+        if offered:
+            self._offered.add(handler)
+            handler.handle_registered()
+        return key
+
+    def modify(self, fileobj: Any, events: int) -> selectors.SelectorKey:
+        """Change what a registered descriptor is watched for. Raises `KeyError` if it is not registered."""
+        if self._picky:
+            self._check("modify")
+        if not events or events & ~(EVENT_READ | EVENT_WRITE):
+            raise ValueError(f"events must be EVENT_READ, EVENT_WRITE or both, not {events!r}")
+        return self._selector.modify(fileobj, events, self._selector.get_key(fileobj).data)
+
+    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
+        """Stop watching what was registered; it gets no more events, not even those of this turn.
+
+        Closes nothing. Raises `KeyError` if it is not registered.
+        """
+        if self._picky:
+            self._check("unregister")
+        key = self._selector.unregister(fileobj)
+        handler = key.data
+        self._gone.add(handler)
+        if handler in self._offered:
+            handler.handle_unregistered()
+        return key
+
+    def withdraw(self, handler: EventHandler) -> None:
+        """Forget a handler that `register` was offered: `close` leaves it alone."""
+        self._offered.discard(handler)
+
+    def registered(self, fileobj: Any) -> bool:
+        """Whether *fileobj* is registered here."""
+        try:
+            self._selector.get_key(fileobj)
+        except (KeyError, ValueError, RuntimeError):  # not registered, closed, or the selector is closed
+            return False
+        return True
+
+    def _handlers(self) -> set[EventHandler]:
+        """All that are registered, and the servers that are out of the selector for now."""
+        registered = {key.data for key in self._selector.get_map().values()}
+        return registered | self._offered
+
+
+def _fileno(fileobj: Any) -> int:
+    try:
+        return int(fileobj.fileno())
+    except (AttributeError, TypeError, ValueError):
+        raise ValueError(f"fileobj must be a descriptor or have a fileno(), not {fileobj!r}") from None
+
+
+def _registered_already(fileobj: Any) -> KeyError:
+    return KeyError(f"{fileobj!r} is registered already: use modify() to change its events")
+
+
+def _check_open(fd: int) -> None:
+    """Raise `ValueError` for a number that is no open descriptor: not every selector notices."""
+    try:
+        os.fstat(fd)
+    except OSError as exc:
+        if exc.errno == errno.EBADF and os.name == "posix":  # elsewhere a socket is no descriptor
+            raise ValueError(f"fileobj {fd} is not an open descriptor") from None
