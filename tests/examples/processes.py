@@ -23,9 +23,13 @@ EXAMPLES = ROOT / "examples"
 PATIENCE = 10.0
 
 
+#: What a `make` around the tests would tell the `make` in them, and the port that is asked for here.
+NOT_OURS = ("PORT", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+
+
 def environment(**changes: str) -> dict[str, str]:
     """This process's environment for an example: PORT only if it is given here."""
-    kept = {name: value for name, value in os.environ.items() if name not in ("PORT", "MAKEFLAGS")}
+    kept = {name: value for name, value in os.environ.items() if name not in NOT_OURS}
     return {**kept, "PYTHONPATH": str(ROOT), **changes}
 
 
