@@ -47,9 +47,9 @@ LONGEST_WAIT = 86400.0
 
 
 class ReactorState(Enum):
-    READY = "ready"
-    RUNNING = "running"
-    STOPPING = "stopping"  #: `stop` was called; the `run` that notices returns
+    """Whether a reactor can be used. Whether it runs is told by its `thread`."""
+
+    OPEN = "open"
     CLOSED = "closed"
     FORKED = "forked"  #: this is a forked child's copy
 
@@ -76,7 +76,8 @@ class Reactor(Registry):
         if executor is not None:
             check_executor(executor)
         super().__init__(selector, clock, debug)
-        self._state = ReactorState.READY
+        self._state = ReactorState.OPEN
+        self._stop_requested = False  # set by whoever, cleared by `run` alone, so none is ever lost
         self._offload = OffloadPool(self.call_soon_threadsafe, executor)
         self._drain: Drain | None = None
         self._sweep: Timer | None = None
@@ -88,7 +89,8 @@ class Reactor(Registry):
         _reactors.add(self)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._state.value}, {len(self.requests)} connections>"
+        state = self._state.value if self.thread is None else "running"
+        return f"<{type(self).__name__} {state}, {len(self.requests)} connections>"
 
     def __enter__(self) -> "Reactor":
         return self
@@ -202,7 +204,7 @@ class Reactor(Registry):
         """Have `run` return at the end of its turn, or the next `run` at once. Any thread may call it."""
         if self._state in _DEAD:
             self._check("stop")
-        self._state = ReactorState.STOPPING
+        self._stop_requested = True
         self._waker.wake()
 
     def run(self) -> None:
@@ -214,19 +216,17 @@ class Reactor(Registry):
             raise RuntimeError("this reactor is running already")
         if self._picky:
             self._check("run")
-        if self._state is ReactorState.READY:
-            self._state = ReactorState.RUNNING
         self.thread = threading.get_ident()
         self._signals.start()
         try:
-            while self._state is ReactorState.RUNNING:
+            while not self._stop_requested:
                 self.handle_events()
         finally:
             self._signals.stop()
             self.thread = None
+            self._stop_requested = False
             if self._state in _DEAD:
                 self._check("run")
-            self._state = ReactorState.READY
         if self._drain is not None and self._drain.outcome is Outcome.CUT:
             raise SystemExit(1)
 

@@ -8,6 +8,7 @@ from typing import Any
 from reactor import servers
 from reactor.servers import TCPServer, UDPServer
 from reactor.serving import ReactorMixIn
+from reactor.signals import set_wakeup_fd
 
 __all__ = [
     "ReactorMixIn",
@@ -113,6 +114,7 @@ if hasattr(os, "fork"):
             # In the child, which must not return whatever happens.
             status = 1
             try:
+                set_wakeup_fd(-1)  # its signals are none of the parent's business
                 server.finish_request(request, client_address)
                 status = 0
             except Exception:

@@ -15,7 +15,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from enum import Enum
 from types import TracebackType
 from typing import Any, Self
 
@@ -24,20 +23,13 @@ from reactor.limits import Limits
 from reactor.log import logger
 from reactor.loop import Reactor
 from reactor.net import check_address, claim_unix_path, release_unix_path, unix_path_identity
+from reactor.signals import restore_wakeup_fd, set_wakeup_fd
 from reactor.waker import Waker
 
 __all__ = ["BaseServer", "TCPServer", "UDPServer"]
 
 #: One descriptor needs no epoll; poll has no limit on its number.
 _Selector: type[selectors.BaseSelector] = getattr(selectors, "PollSelector", selectors.SelectSelector)
-
-
-class Serving(Enum):
-    """What `serve_forever` of a server is doing."""
-
-    NOT = "not serving"
-    SERVING = "serving"
-    STOPPING = "stopping"  #: `shutdown` was called; while not serving, for the next `serve_forever`
 
 
 class BaseServer:
@@ -69,7 +61,8 @@ class BaseServer:
 
     # State made on first use, for subclasses that never call __init__ whole
 
-    _serving = Serving.NOT
+    #: Set by `shutdown`, cleared at the end of `serve_forever` alone, so none is ever lost.
+    _shutdown_requested = False
     _waker: Waker | None = None
     _stopped: threading.Event | None = None
     _thread: int | None = None
@@ -91,21 +84,24 @@ class BaseServer:
         thread, one at a time.
         """
         self._begin_serving()
+        previous = None
         try:
             waker = self._waker = self._waker or Waker()
+            previous = set_wakeup_fd(waker.wakeup_fd)
             with _Selector() as selector:
                 selector.register(self, selectors.EVENT_READ)
                 selector.register(waker, selectors.EVENT_READ)
-                while self._serving is Serving.SERVING:
+                while not self._shutdown_requested:
                     ready = [key.fileobj for key, _ in selector.select(poll_interval)]
                     if waker in ready:
                         waker.handle_read()
-                    if self._serving is not Serving.SERVING:
+                    if self._shutdown_requested:
                         break
                     if self in ready:
                         self._handle_request_noblock()
                     self.service_actions()
         finally:
+            restore_wakeup_fd(previous)
             self._end_serving()
 
     def _begin_serving(self) -> None:
@@ -113,11 +109,9 @@ class BaseServer:
             raise RuntimeError("serve_forever() is running already")
         self._stopped = threading.Event()
         self._thread = threading.get_ident()
-        if self._serving is Serving.NOT:
-            self._serving = Serving.SERVING
 
     def _end_serving(self) -> None:
-        self._serving = Serving.NOT
+        self._shutdown_requested = False
         self._thread = None
         assert self._stopped is not None
         self._stopped.set()
@@ -147,10 +141,11 @@ class BaseServer:
             self._stop_serving()
 
     def _stop_serving(self) -> None:
-        stopped = self._stopped
-        self._serving = Serving.STOPPING
+        self._shutdown_requested = True
         self._interrupt()
-        if self._thread not in (None, threading.get_ident()) and stopped is not None:
+        thread = self._thread
+        stopped = self._stopped  # read after the thread: then it belongs to it, or to a later one
+        if thread not in (None, threading.get_ident()) and stopped is not None:
             stopped.wait()
 
     def service_actions(self) -> None:

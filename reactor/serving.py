@@ -17,7 +17,7 @@ from reactor.handlers import ConnectionRequestHandler
 from reactor.limits import UNLIMITED, Admission, Limits
 from reactor.loop import Reactor
 from reactor.net import host_of
-from reactor.servers import BaseServer, Serving
+from reactor.servers import BaseServer
 
 #: Requests taken in one turn, so that a rush of newcomers can't hold up those who are there.
 REQUESTS_PER_TURN = 64
@@ -83,7 +83,7 @@ class ReactorMixIn(_Base):
         self._begin_serving()
         try:
             reactor = self._own_reactor(poll_interval)
-            if self._serving is Serving.STOPPING:
+            if self._shutdown_requested:
                 reactor.stop()
             reactor.run()
         finally:

@@ -7,13 +7,28 @@ from types import FrameType
 from typing import Any
 
 
+def set_wakeup_fd(fd: int) -> int | None:
+    """Have signals written to *fd*, and say where they went before, for `restore_wakeup_fd`.
+
+    It closes the gap between the last bytecode and a selector's wait, in which a signal would
+    otherwise stay unnoticed until the next event. Outside the main thread it does nothing.
+    """
+    if threading.current_thread() is threading.main_thread() and hasattr(signal, "set_wakeup_fd"):
+        return signal.set_wakeup_fd(fd, warn_on_full_buffer=False)
+    return None
+
+
+def restore_wakeup_fd(previous: int | None) -> None:
+    """Undo `set_wakeup_fd`, with what it returned."""
+    if previous is not None:
+        signal.set_wakeup_fd(previous)
+
+
 class SignalWatch:
     """The signal handlers that one reactor has installed, and the wake-up descriptor while it runs.
 
     A handler does no more than hand its callback to *deliver* (`Reactor.call_soon_threadsafe`).
-    The wake-up descriptor closes the gap between the last bytecode and the selector's wait, in
-    which a signal would otherwise stay unnoticed until the next event. Main thread only, as
-    `signal.signal` has it; elsewhere `during_run` and `restore` do nothing.
+    Main thread only, as `signal.signal` has it; elsewhere `start`, `stop` and `restore` do nothing.
     """
 
     def __init__(self, deliver: Callable[..., object], wakeup_fd: int) -> None:
@@ -38,14 +53,12 @@ class SignalWatch:
 
     def start(self) -> None:
         """Have signals wake the loop, from now until `stop`."""
-        if threading.current_thread() is threading.main_thread() and hasattr(signal, "set_wakeup_fd"):
-            self._previous_fd = signal.set_wakeup_fd(self._wakeup_fd, warn_on_full_buffer=False)
+        self._previous_fd = set_wakeup_fd(self._wakeup_fd)
 
     def stop(self) -> None:
         """Give the wake-up descriptor back to whoever had it."""
-        if self._previous_fd is not None:
-            signal.set_wakeup_fd(self._previous_fd)
-            self._previous_fd = None
+        restore_wakeup_fd(self._previous_fd)
+        self._previous_fd = None
 
     def restore(self) -> None:
         """Put back the handlers that were there before."""

@@ -312,8 +312,11 @@ def test_serve_forever_twice_at_a_time_is_refused(cls):
 
 @pytest.mark.parametrize("cls", hosts("TCP", "UnixStream", kinds=IN_PROCESS))
 def test_a_handler_may_close_its_server_and_serving_ends(cls):
+    closers = []  # a thread that closes its server is the one that is not joined by that
+
     class Close(Echo):
         def line(self, line):
+            closers.append(threading.current_thread())
             self.server.server_close()
             self.write(b"never\n" if isinstance(self.server, ReactorMixIn) else b"closed\n")
 
@@ -328,6 +331,8 @@ def test_a_handler_may_close_its_server_and_serving_ends(cls):
             thread.finish()
         finally:
             server.shutdown()
+        for closer in closers:
+            closer.join(PATIENCE)
         if isinstance(path, str):
             assert not os.path.exists(path)
 

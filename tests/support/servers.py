@@ -275,13 +275,13 @@ def open_descriptors() -> dict[str, str]:
 
 def children() -> list[int]:
     """The process's children, the unreaped ones too."""
-    tasks = pathlib.Path("/proc/self/task")
-    return [
-        int(pid)
-        for task in tasks.iterdir()
-        if (task / "children").exists()
-        for pid in (task / "children").read_text().split()
-    ]
+    found = []
+    for task in pathlib.Path("/proc/self/task").iterdir():
+        try:
+            found += [int(pid) for pid in (task / "children").read_text().split()]
+        except OSError:
+            pass  # a thread that has just ended
+    return found
 
 
 @contextmanager
