@@ -24,7 +24,7 @@ from reactor.framing import FramingError
 from reactor.limits import Limits
 from reactor.log import logger
 from reactor.loop import Reactor
-from reactor.machine import BUDGET, CLOSED, FULL, HELD, PAUSED, Input
+from reactor.machine import CLOSED, FULL, HELD, NEXT_TURN, PAUSED, Input
 from reactor.net import PEER_GONE
 from reactor.row import ConnectionRow
 from reactor.table import RequestState
@@ -159,7 +159,7 @@ class Connection(ConnectionRow):
     # Events
 
     def handle_read(self) -> None:
-        if self.blocked & BUDGET:
+        if self.blocked & NEXT_TURN:
             return  # the next delivery is under way without us
         try:
             data = self.socket.recv(RECEIVE_SIZE)
@@ -234,8 +234,7 @@ class Connection(ConnectionRow):
         self.feed()
 
     def _resume(self) -> None:
-        """Go on with the inbox: in the next turn, or when what held it back is over."""
-        self.blocked &= ~BUDGET
+        """Go on with the inbox, if nothing else holds it back."""
         self._deliver(self.feed)
 
     def _go_on(self, then: Callable[..., object], *args: Any) -> None:

@@ -35,8 +35,9 @@ MESSAGES_PER_DELIVERY = 256
 HELD = 1  #: `hold`: the request waits on something other than its peer
 PAUSED = 2  #: `pause_reading`: somebody else's back-pressure
 FULL = 4  #: more than ``send_buffer_limit`` is owed to the peer
-BUDGET = 8  #: this turn's delivery is used up
-CLOSED = 16  #: nothing more will ever be delivered
+BUDGET = 8  #: this delivery is used up
+NEXT_TURN = 16  #: ... and it has been arranged that the next turn goes on with it
+CLOSED = 32  #: nothing more will ever be delivered
 
 #: The place of a message that is not all there.
 INCOMPLETE: Place = (0, 0, -1)

@@ -22,7 +22,7 @@ from reactor.events import EVENT_READ, EVENT_WRITE, EventHandler
 from reactor.limits import Limits
 from reactor.log import logger
 from reactor.loop import Reactor
-from reactor.machine import BUDGET, CLOSED, FULL, HELD, PAUSED, Input, StateMachine
+from reactor.machine import BUDGET, CLOSED, FULL, HELD, NEXT_TURN, PAUSED, Input, StateMachine
 from reactor.table import TIMEOUTS, RequestState
 
 #: Bytes read and thrown away at most after the last reply.
@@ -160,11 +160,12 @@ class ConnectionRow(StateMachine, EventHandler):
         if blocked & CLOSED or self._row_state is RequestState.HANDSHAKE:
             return
         owing = self._outbox is not None
-        if self.input in _OVER and not owing and not blocked & (HELD | BUDGET):
+        if self.input in _OVER and not owing and not blocked & (HELD | BUDGET | NEXT_TURN):
             self._answered()
             return
         if blocked & BUDGET:
-            self.reactor.call_next_turn(self._resume)
+            self.blocked = blocked = blocked & ~BUDGET | NEXT_TURN
+            self.reactor.call_next_turn(self._next_turn)
         if owing:
             state = RequestState.WRITING
         elif blocked & (HELD | PAUSED):
@@ -179,11 +180,15 @@ class ConnectionRow(StateMachine, EventHandler):
                 return  # idle while draining
         if self.input is not Input.OPEN or blocked & FULL:
             reading = 0
-        elif blocked & ~BUDGET:
+        elif blocked & ~NEXT_TURN:
             reading = self._mask & EVENT_READ
         else:
             reading = EVENT_READ
         self._set_mask(reading | EVENT_WRITE if owing else reading)
+
+    def _next_turn(self) -> None:
+        self.blocked &= ~NEXT_TURN
+        self._resume()
 
     def _set_mask(self, mask: int) -> None:
         if mask == self._mask:

@@ -233,6 +233,21 @@ def test_a_peer_that_pipelines_does_not_hold_up_the_others(house):
     assert len(greedy.read()) <= 256
 
 
+def test_settling_again_and_again_does_not_multiply_the_deliveries_of_a_turn(house):
+    """Whatever others do to the row meanwhile, it goes on once a turn."""
+    handler, peer = house.connect(Sizes)
+    peer.send(b"1\n" * 5000)
+    house.turn()
+    for _ in range(3):
+        handler.pause_reading()
+        handler.resume_reading()
+    counts = []
+    for _ in range(4):
+        house.turn()
+        counts.append(handler.lines)
+    assert counts == [512, 768, 1024, 1280]
+
+
 def test_one_buffer_is_read_from_a_connection_in_a_turn(house):
     class Sink(StateRequestHandler):
         def start(self):
