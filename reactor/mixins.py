@@ -1,11 +1,14 @@
 """The mix-ins, and the ready-made combinations: a thread, a process or a table row for each request."""
 
+import math
 import os
 import socket
 import threading
+import time
 from typing import Any
 
 from reactor import servers
+from reactor.log import logger
 from reactor.servers import TCPServer, UDPServer
 from reactor.serving import ReactorMixIn
 from reactor.signals import set_wakeup_fd
@@ -18,6 +21,17 @@ __all__ = [
     "ThreadingTCPServer",
     "ThreadingUDPServer",
 ]
+
+
+#: Seconds between looks at children while draining.
+CHILD_POLL = 0.02
+
+
+def cut_short(lost: int) -> None:
+    """Raise ``SystemExit(1)`` if draining leaves requests unfinished; the log counts them."""
+    if lost:
+        logger.warning("draining cut short by drain_timeout: %d requests lost", lost)
+        raise SystemExit(1)
 
 
 class ThreadingMixIn:
@@ -49,6 +63,20 @@ class ThreadingMixIn:
             threads = self._threads = [each for each in self._threads or () if each.is_alive()]
             threads.append(thread)
         thread.start()
+
+    def _finish_requests(self) -> None:
+        """Draining: wait for the threads that `server_close` would wait for, but not for ever."""
+        deadline = self._drain_deadline()  # type: ignore[attr-defined]
+        for thread in self._threads or ():
+            left = deadline - time.monotonic()
+            thread.join(None if left == math.inf else max(0.0, left))
+        left_over = sum(thread.is_alive() for thread in self._threads or ())
+        self._abandon_requests()
+        cut_short(left_over)
+
+    def _abandon_requests(self) -> None:
+        """`server_close` has nothing to wait for; the interpreter may, for threads that are no daemons."""
+        self._threads = None
 
     def server_close(self) -> None:
         """Close the server, then wait for its threads; never for the calling one."""
@@ -124,6 +152,21 @@ if hasattr(os, "fork"):
                     server.shutdown_request(request)
                 finally:
                     os._exit(status)
+
+        def _finish_requests(self) -> None:
+            """Draining: wait for the children, but not for ever."""
+            deadline = self._drain_deadline()  # type: ignore[attr-defined]
+            self.collect_children()
+            while self.active_children and time.monotonic() < deadline:
+                time.sleep(CHILD_POLL)  # there is no waiting for one of several with a limit
+                self.collect_children()
+            left_over = len(self.active_children or ())
+            self._abandon_requests()
+            cut_short(left_over)
+
+        def _abandon_requests(self) -> None:
+            """`server_close` has nothing to wait for: the children finish on their own."""
+            self.active_children = None
 
         def server_close(self) -> None:
             """Close the server, then wait for its children."""

@@ -9,6 +9,7 @@ Hooks a subclass may override: `server_bind`, `server_activate`, `get_request`, 
 """
 
 import contextlib
+import math
 import os
 import selectors
 import socket
@@ -23,7 +24,7 @@ from reactor.limits import Limits
 from reactor.log import logger
 from reactor.loop import Reactor
 from reactor.net import check_address, claim_unix_path, release_unix_path, unix_path_identity
-from reactor.signals import restore_wakeup_fd, set_wakeup_fd
+from reactor.signals import SignalWatch, restore_wakeup_fd, set_wakeup_fd
 from reactor.waker import Waker
 
 __all__ = ["BaseServer", "TCPServer", "UDPServer"]
@@ -63,7 +64,9 @@ class BaseServer:
 
     #: Set by `shutdown`, cleared at the end of `serve_forever` alone, so none is ever lost.
     _shutdown_requested = False
+    _draining = False
     _waker: Waker | None = None
+    _signals: SignalWatch | None = None
     _stopped: threading.Event | None = None
     _thread: int | None = None
     _hosted: Acceptor | None = None  # what stands for it in a reactor that it is registered with
@@ -103,6 +106,8 @@ class BaseServer:
         finally:
             restore_wakeup_fd(previous)
             self._end_serving()
+        if self._draining:
+            self._finish_requests()
 
     def _begin_serving(self) -> None:
         if self._thread is not None:
@@ -147,6 +152,39 @@ class BaseServer:
         stopped = self._stopped  # read after the thread: then it belongs to it, or to a later one
         if thread not in (None, threading.get_ident()) and stopped is not None:
             stopped.wait()
+
+    def drain_on(self, *signums: int) -> None:
+        """Drain when one of these signals (`signal.SIGTERM`) comes: take no new request, finish those
+        under way, within `limits`' ``drain_timeout``, then have `serve_forever` return.
+
+        Cut short by that or by a second signal, `serve_forever` raises ``SystemExit(1)``. Main
+        thread only (`ValueError` elsewhere), which has to be the one that serves.
+        """
+        if not signums:
+            raise TypeError("drain_on() takes at least one signal, such as signal.SIGTERM")
+        if self._signals is None:
+            self._signals = SignalWatch(_call_at_once)
+        for signum in signums:
+            self._signals.watch(signum, self._drain_signalled, ())
+
+    def _drain_signalled(self) -> None:
+        if self._draining:
+            self._abandon_requests()
+            logger.warning("draining cut short by a second signal")
+            raise SystemExit(1)
+        self._draining = self._shutdown_requested = True
+        self._interrupt()
+
+    def _finish_requests(self) -> None:
+        """Wait for requests that are under way elsewhere; here there are none."""
+
+    def _abandon_requests(self) -> None:
+        """Leave them to themselves: `server_close` has nothing to wait for."""
+
+    def _drain_deadline(self) -> float:
+        """Until when to wait for them, on the monotonic clock; for ever if ``drain_timeout`` is off."""
+        timeout = (self.limits or Limits()).drain_timeout
+        return math.inf if timeout is None else time.monotonic() + timeout
 
     def service_actions(self) -> None:
         """Called by `serve_forever` each time round; for a subclass or mix-in to tidy up."""
@@ -218,6 +256,8 @@ class BaseServer:
         acceptor, self._hosted = self._hosted, None
         if acceptor is not None:
             acceptor.reactor.call_in_loop(acceptor.stop)
+        if self._signals is not None:
+            self._signals.restore()
         waker, self._waker = self._waker, None
         if waker is not None:
             waker.close()
@@ -236,6 +276,10 @@ class BaseServer:
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Called inside the ``except`` for what a handler raised. Logs it; the server goes on."""
         logger.error("error in the request from %r", client_address, exc_info=True)
+
+
+def _call_at_once(callback: Callable[..., object], *args: Any) -> None:
+    callback(*args)
 
 
 class TCPServer(BaseServer):

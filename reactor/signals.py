@@ -31,7 +31,7 @@ class SignalWatch:
     Main thread only, as `signal.signal` has it; elsewhere `start`, `stop` and `restore` do nothing.
     """
 
-    def __init__(self, deliver: Callable[..., object], wakeup_fd: int) -> None:
+    def __init__(self, deliver: Callable[..., object], wakeup_fd: int = -1) -> None:
         self._deliver = deliver
         self._wakeup_fd = wakeup_fd
         self._previous: dict[int, Any] = {}

@@ -130,7 +130,8 @@ def test_every_address_of_a_name_is_tried_in_turn(client, monkeypatch, unheard):
             if options.get("flags", 0) & socket.AI_NUMERICHOST or args[4:5] == (socket.AI_NUMERICHOST,):
                 raise socket.gaierror(socket.EAI_NONAME, "not a number")
             kind = socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, ""
-            return [(*kind, unheard), (*kind, unheard), (*kind, server.server_address)]
+            never = "255.255.255.255", 1  # refused by this system, at once
+            return [(*kind, address) for address in (never, unheard, unheard, never, server.server_address)]
 
         monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
         handler = connect(reactor, ("two.test", 5639), client)

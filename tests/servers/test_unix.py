@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from reactor import BaseRequestHandler, Line, StateRequestHandler
+from reactor import BaseRequestHandler, ForkingUnixStreamServer, Line, StateRequestHandler
 from tests.support.servers import FORKS, Peer, connected, datagram_peer, hosts, nothing_left, running
 
 STREAMS = hosts("UnixStream")
@@ -132,6 +132,19 @@ def test_a_child_that_ends_does_not_remove_its_parents_path(cls, path):
         for _ in range(2):
             assert is_served(server)
             server.collect_children(blocking=True)
+            assert os.path.exists(path)
+
+
+@FORKS
+def test_a_child_that_closes_its_copy_of_the_server_does_not_remove_the_path(path):
+    class ClosesItsCopy(Upper):
+        def start(self):
+            self.server.server_close()
+            super().start()
+
+    with ForkingUnixStreamServer(path, ClosesItsCopy) as server, running(server):
+        for _ in range(2):
+            assert is_served(server)
             assert os.path.exists(path)
 
 
