@@ -12,13 +12,14 @@ spin, and comes back after a pause that grows from 5 to 100 ms.
 
 import socket
 import socketserver
+from collections.abc import Callable
 from enum import Enum
 from typing import Any, Protocol
 
 from reactor.datagram import DatagramSocket
 from reactor.events import EVENT_READ, EVENT_WRITE, EventHandler, event_handler_of
 from reactor.limits import Admission
-from reactor.log import Throttle, logger
+from reactor.log import logger
 from reactor.loop import Reactor
 from reactor.net import OUT_OF_RESOURCES, PEER_GONE, host_of
 from reactor.timers import Timer
@@ -79,7 +80,7 @@ class Acceptor(EventHandler):
         self.dismissed = 0
         self._state = Accepting.STOPPED
         self._pause = FIRST_PAUSE
-        self._throttle = Throttle()
+        self._has_room: Callable[[], bool] = getattr(server, "has_room", lambda: True)
         self._timeout: float | None = None
         self._service: Timer | None = None
         #: What a datagram server's handlers send with.
@@ -98,7 +99,7 @@ class Acceptor(EventHandler):
         self.service_every(SERVICE_INTERVAL)
 
     def handle_unregistered(self) -> None:
-        if self._state is Accepting.ACCEPTING:  # and not pausing or stopping of our own accord
+        if self._state is not Accepting.STOPPED:  # and leaving of our own accord
             self.stop()
 
     @property
@@ -114,11 +115,18 @@ class Acceptor(EventHandler):
 
     def handle_read(self) -> None:
         for _ in range(self._per_turn):
+            if not self._has_room():
+                self._rest()
+                return
             try:
                 request, client_address = self.server.get_request()
             except OSError as exc:
                 if self._go_on_after(exc):
                     continue
+                return
+            except Exception as exc:
+                logger.error("get_request() of %r raised %r", self.server, exc, exc_info=True)
+                self._rest()  # it may have left the request where it was
                 return
             self._pause = FIRST_PAUSE
             self._serve(request, client_address)
@@ -127,15 +135,18 @@ class Acceptor(EventHandler):
 
     def handle_write(self) -> None:
         if self.datagrams is None or self.datagrams.flush():
-            self.reactor.modify(self, EVENT_READ)
+            self.reactor.modify(self.server, EVENT_READ)
 
     def send_datagrams(self, limit: int | None) -> None:
         """Give a datagram server's handlers a socket that keeps at most *limit* bytes for the kernel."""
-        self.datagrams = DatagramSocket(self.server.socket, limit, self._wait_to_send, self.reactor.clock)
+        self.datagrams = DatagramSocket(self.server.socket, limit, self._wait_to_send, self._warn)
 
     def _wait_to_send(self) -> None:
         if self._state is Accepting.ACCEPTING:
-            self.reactor.modify(self, EVENT_READ | EVENT_WRITE)
+            self.reactor.modify(self.server, EVENT_READ | EVENT_WRITE)
+
+    def _warn(self, cause: str, text: str) -> None:
+        self.reactor.requests.warn(self.reactor.now, cause, text)
 
     def handle_exception(self, exc: BaseException) -> None:
         """Log it and go on: one bad request must not end the server."""
@@ -144,8 +155,11 @@ class Acceptor(EventHandler):
     def stop_accepting(self) -> None:
         """Leave the selector and close the listener, so that newcomers are refused at once and
         not left waiting in its queue."""
+        if self.datagrams is not None:
+            self.datagrams.flush()
         self._leave()
-        self.server.socket.close()
+        if is_stream(self.server):  # a datagram's reply may still be under way
+            self.server.socket.close()
 
     def stop(self) -> None:
         """Leave the selector and give the listener back as it was. It may be registered again."""
@@ -159,8 +173,8 @@ class Acceptor(EventHandler):
         self._state = Accepting.STOPPED
         if self._service is not None:
             self._service.cancel()
-        if self.reactor.registered(self):
-            self.reactor.unregister(self)
+        if self.reactor.registered(self.server):
+            self.reactor.unregister(self.server)
 
     def close(self) -> None:
         self.stop()
@@ -201,12 +215,16 @@ class Acceptor(EventHandler):
             )
         else:
             text = f"{self.server!r}: get_request() failed: {exc!r}"
-        self._throttle.warning(self.reactor.now, type(exc).__name__, text)
+        self._warn(type(exc).__name__, text)
+        self._rest()
+        return False
+
+    def _rest(self) -> None:
+        """Leave the selector for a while."""
         self._state = Accepting.PAUSED
-        self.reactor.unregister(self)
+        self.reactor.suspend(self.server)
         self.reactor.call_later(self._pause, self._come_back)
         self._pause = min(self._pause * 2, LONGEST_PAUSE)
-        return False
 
     def _come_back(self) -> None:
         if self._state is not Accepting.PAUSED:
@@ -216,8 +234,7 @@ class Acceptor(EventHandler):
         else:
             self._state = Accepting.ACCEPTING
             owing = self.datagrams is not None and self.datagrams.owed
-            events = EVENT_READ | EVENT_WRITE if owing else EVENT_READ
-            self.reactor.register(self.server, events, self)
+            self.reactor.resume(self.server, EVENT_READ | EVENT_WRITE if owing else EVENT_READ)
 
     def _service_actions(self) -> None:
         self.server.service_actions()
@@ -225,7 +242,8 @@ class Acceptor(EventHandler):
 
 def runs_in_loop(server: Any) -> bool:
     """Whether a classic server runs its handlers where its requests are taken, and they may wait."""
-    elsewhere = hasattr(server, "process_request_thread") or hasattr(server, "collect_children")
+    # A forking server waits when it has `max_children`, unless it can say so before.
+    elsewhere = hasattr(server, "process_request_thread") or hasattr(server, "has_room")
     return not elsewhere and hasattr(server, "request_queue_size") and is_stream(server)
 
 

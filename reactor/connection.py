@@ -24,21 +24,18 @@ from reactor.framing import FramingError
 from reactor.limits import Limits
 from reactor.log import logger
 from reactor.loop import Reactor
-from reactor.machine import CLOSED, FULL, HELD, NEXT_TURN, PAUSED, Input
+from reactor.machine import CLOSED, FULL, HELD, NEXT_TURN, PAUSED
 from reactor.net import PEER_GONE
-from reactor.row import ConnectionRow
+from reactor.row import LINGER_BYTES, ConnectionRow
 from reactor.table import RequestState
 
 #: Bytes of one `recv`. Making room for more costs more than it saves on small messages.
 RECEIVE_SIZE = 65536
 #: Bytes that gather in one delivery before they are sent.
 JOIN_SIZE = 65536
-#: Bytes read and thrown away at most after the last reply.
-LINGER_BYTES = 1 << 20
 
 _IDLE = RequestState.IDLE
 _READING = RequestState.READING
-_OVER = (Input.OVER, Input.DROPPED)
 
 Data = bytes | bytearray | memoryview
 
@@ -64,10 +61,9 @@ class Connection(ConnectionRow):
                 self._shut_down()
 
     def _connected(self, sock: Any) -> None:
-        """A connector has got the connection: open."""
+        """A connector has got the connection."""
         self.socket = sock
         self.since = self.reactor.now
-        self._open()
 
     # Upcalls
 
@@ -82,7 +78,6 @@ class Connection(ConnectionRow):
         closes; what was written before is sent. A refused message is one line, not a traceback."""
         self.reactor.requests.failed()
         if isinstance(exc, FramingError):
-            self._drop_input()
             self.reactor.requests.limit_passed(self.reactor.now, type(exc).__name__, self, str(exc))
         else:
             self.report(exc)
@@ -99,13 +94,18 @@ class Connection(ConnectionRow):
 
         Never blocks and never calls user code. What a handler writes while its own message is
         being delivered is joined and sent once. To a closing connection it is dropped, with a
-        debug line. Raises `TypeError` for anything but bytes, and `RuntimeError` in any thread
-        but the reactor's: use ``reactor.call_soon_threadsafe(handler.write, data)`` there.
+        debug line. A connection that is owed more than ``send_buffer_limit`` by writes from
+        elsewhere, its own timers included, is closed.
+
+        Raises `TypeError` for anything but bytes, `RuntimeError` after `write_eof` and in any
+        thread but the reactor's: use ``reactor.call_soon_threadsafe(handler.write, data)`` there.
         """
         if type(data) is not bytes:
             data = _as_bytes(data)
         if self.reactor.thread != get_ident():
             self._check_thread()
+        if self._eof_owed and not self.blocked & CLOSED:
+            raise RuntimeError("write() after write_eof()")
         batch = self._batch
         if batch is None:
             self._write_at_once(data)
@@ -116,7 +116,10 @@ class Connection(ConnectionRow):
             self._flush()
 
     def hold(self) -> None:
-        """Deliver no message until `release`: this request waits on something else than its peer."""
+        """Deliver no message until `release`: this request waits on something else than its peer.
+
+        There is one hold for each connection: `offload` holds too, and releases when it is done.
+        """
         self.blocked |= HELD
         if self._batch is None:
             self._settle()
@@ -179,7 +182,7 @@ class Connection(ConnectionRow):
         finally:
             batch = self._batch  # `close` and `abort` take it away
             # The usual send stands here and not in `_flush`, which every reply would pay for.
-            if batch and self._outbox is None and not self._eof_owed:
+            if batch and self._outbox is None:
                 data = batch[0] if len(batch) == 1 else b"".join(batch)
                 try:
                     sent = self.socket.send(data)
@@ -191,9 +194,10 @@ class Connection(ConnectionRow):
             elif batch:
                 self._flush()
             self._batch = None
-            if self.completed != completed and self._outbox is None:
-                self.since = self.reactor.now
+            if self.completed != completed:
                 self._reading_time = 0.0
+                if self._outbox is None or self._row_state is _READING:
+                    self.since = self.reactor.now
             if self.blocked or self._inbox or self._expected or self._outbox or self._row_state is not _IDLE:
                 self._settle()
 
@@ -224,9 +228,10 @@ class Connection(ConnectionRow):
         finally:
             self._flush()
             self._batch = None
-            if self.completed != completed and self._outbox is None:
-                self.since = self.reactor.now
+            if self.completed != completed:
                 self._reading_time = 0.0
+                if self._outbox is None or self._row_state is _READING:
+                    self.since = self.reactor.now
             self._settle()
 
     def _drained(self) -> None:
@@ -247,9 +252,6 @@ class Connection(ConnectionRow):
         """Send what was written. While the outbox holds what the kernel refused before, only
         *writable* (it says that there is room) tries again."""
         batch = self._batch
-        if batch and self._eof_owed:
-            batch.clear()
-            raise RuntimeError("write() after write_eof()")
         outbox = self._outbox
         if outbox is None:
             if batch:
@@ -320,7 +322,7 @@ class Connection(ConnectionRow):
             return
         limit = self.limits.send_buffer_limit
         if limit is not None and self.written - self.sent > limit:
-            self._backlog_passed("by what others wrote to it")
+            self._backlog_passed("by what was written to it from elsewhere")
         elif self._row_state is not RequestState.HANDSHAKE:
             self._settle()
 
@@ -355,7 +357,7 @@ class Connection(ConnectionRow):
         if exc.errno in PEER_GONE:
             logger.debug("%r is gone: %s", self.peer, exc)
         else:
-            logger.warning("lost %r: %s", self.peer, exc)
+            self.reactor.requests.warn(self.reactor.now, "lost", f"lost {self.peer!r}: {exc}")
         if self.begun or self.owed or self.held:
             self.reactor.requests.failed()
         self.abort()

@@ -7,6 +7,7 @@ how it is driven, hears of its errors, and closes its socket.
 import contextlib
 import os
 import socket
+import sys
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
@@ -16,7 +17,8 @@ from reactor.events import EVENT_WRITE, EventHandler
 from reactor.limits import Limits
 from reactor.log import logger
 from reactor.loop import Reactor
-from reactor.net import families_of, no_delay
+from reactor.net import families_of
+from reactor.table import RequestState
 from reactor.timers import Timer
 
 C = TypeVar("C", bound=Connection)
@@ -58,7 +60,7 @@ def connect(
         if connector.handler is not None:
             connector.handler._disown()
         raise
-    connector.start()
+    reactor.call_soon(connector.start)  # whose errors, too, arrive at the handler
     return handler
 
 
@@ -90,7 +92,11 @@ class Connector(EventHandler):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Log what is being handled; a failure of the network is one line."""
-        logger.error("error in the connection to %r", self.address, exc_info=True)
+        exc = sys.exc_info()[1]
+        if isinstance(exc, OSError):
+            logger.error("the connection to %r failed: %s", self.address, exc)
+        else:
+            logger.error("error in the connection to %r", self.address, exc_info=True)
 
     def handler_ended(self, handler: Connection) -> None:
         """Called once, after the handler's closing call."""
@@ -108,6 +114,8 @@ class Connector(EventHandler):
 
     def start(self) -> None:
         """Resolve and connect."""
+        if self.handler is None or self.handler.state is RequestState.CLOSED:
+            return
         if self.limits.connect_timeout is not None:
             self._timer = self.reactor.call_later(self.limits.connect_timeout, self._time_out)
         if self._family != socket.AF_UNSPEC:
@@ -131,6 +139,8 @@ class Connector(EventHandler):
             self._try_next()
 
     def _try_next(self) -> None:
+        if self.handler is None or self.handler.state is RequestState.CLOSED:
+            return
         while self._candidates:
             family, kind, protocol, _, address = self._candidates.pop()
             try:
@@ -163,8 +173,8 @@ class Connector(EventHandler):
         sock, self._socket = self._socket, None
         self._finish()
         assert sock is not None and self.handler is not None
-        no_delay(sock)
-        self.reactor.call_soon(self.handler._connected, sock)  # whose errors are the handler's
+        self.handler._connected(sock)
+        self.reactor.call_soon(self.handler._open)  # whose errors are the handler's
 
     def _time_out(self) -> None:
         raise TimeoutError(

@@ -120,6 +120,7 @@ class AsyncStreamRequestHandler(ConnectionRequestHandler):
     def _advance(self, resume: Callable[[Any], Any], value: Any) -> None:
         """Resume the coroutine, and see to what it waits for next."""
         self._waiting = None
+        self._expected = None
         try:
             wanted = resume(value)
         except StopIteration:
@@ -148,7 +149,10 @@ class AsyncStreamRequestHandler(ConnectionRequestHandler):
                 self._bound_wait()
         elif isinstance(wanted, Wait):
             self._waiting = wanted
-            wanted.begin(self)
+            try:
+                wanted.begin(self)
+            except Exception as exc:
+                self._throw(exc)
         else:
             self._throw(_foreign(repr(wanted)))
 
@@ -164,11 +168,12 @@ class AsyncStreamRequestHandler(ConnectionRequestHandler):
             self._step(None)
 
     def _offload_done(self, future: "Future[Any]") -> None:
-        exc = future.exception()
-        if exc is None:
-            self._step(future.result())
-        else:
+        try:
+            result = future.result()
+        except BaseException as exc:
             self._throw(exc)
+        else:
+            self._step(result)
 
     def _bound_wait(self) -> None:
         """See that the wait for the peer that begins now ends within `timeout`.
@@ -193,7 +198,9 @@ class AsyncStreamRequestHandler(ConnectionRequestHandler):
             self._timer = self.reactor.call_at(self._wait_until, self._look_at_wait)
         else:
             self.blocked &= ~HELD
-            self._deliver(self._throw, TimeoutError(f"waited {self.timeout:g} s for {self.waiting_for}"))
+            self._deliver(
+                self._go_on, self._throw, TimeoutError(f"waited {self.timeout:g} s for {self.waiting_for}")
+            )
 
     def _locate_at_eof(self, framing: Framing, buffer: Buffer, start: int) -> Place:
         """Whatever is awaited ends now: with what EOF completes, or with what there is."""
@@ -208,9 +215,8 @@ class AsyncStreamRequestHandler(ConnectionRequestHandler):
     def handle_exception(self, exc: BaseException) -> None:
         """As for every connection; but what the peer sent amiss is first raised where it was awaited."""
         if isinstance(exc, FramingError) and self._coroutine is not None:
-            self._drop_input()
             try:
-                self._deliver(self._throw, exc)
+                self._deliver(self._go_on, self._throw, exc)
             except (KeyboardInterrupt, SystemExit):
                 raise
             except BaseException as worse:
@@ -230,10 +236,17 @@ class AsyncStreamRequestHandler(ConnectionRequestHandler):
             super().handle_close()
 
     def _ended(self) -> None:
-        super()._ended()
-        if hasattr(self, "wfile"):  # break the circles, so that the memory is free at once
-            self.wfile = ENDED_WRITER
-            del self.rfile
+        try:
+            super()._ended()
+        finally:
+            if hasattr(self, "wfile"):  # break the circles, so that the memory is free at once
+                self.wfile = ENDED_WRITER
+                del self.rfile
+
+    def _write_at_once(self, data: bytes) -> None:
+        before = self.written
+        super()._write_at_once(data)
+        self._written += self.written - before  # others' writes don't complete this one's request
 
 
 def _foreign(what: str) -> TypeError:

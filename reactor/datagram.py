@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from reactor.log import Throttle, logger
+from reactor.log import logger
 from reactor.net import PEER_GONE
 
 #: An earlier datagram to this or another peer came back; the socket is as good as before.
@@ -23,18 +23,22 @@ class DatagramSocket:
 
     *limit*: bytes that may wait for the kernel, `None` for any; what comes beyond is dropped, as a
     network may, with one log line a second. *wait*: called when the first one has to wait:
-    watch the socket for ``EVENT_WRITE`` and call `flush`. Belongs to the loop's thread.
+    watch the socket for ``EVENT_WRITE`` and call `flush`. *warn*: logs a cause and a text. Belongs
+    to the loop's thread.
     """
 
     def __init__(
-        self, sock: socket.socket, limit: int | None, wait: Callable[[], object], clock: Callable[[], float]
+        self,
+        sock: socket.socket,
+        limit: int | None,
+        wait: Callable[[], object],
+        warn: Callable[[str, str], object],
     ) -> None:
         self._sock = sock
         self._limit = limit
         self._wait = wait
-        self._clock = clock
+        self._warn = warn
         self._outbox: deque[tuple[bytes, int, Any]] = deque()
-        self._throttle = Throttle()
         #: Bytes that wait for the kernel.
         self.owed = 0
 
@@ -50,7 +54,9 @@ class DatagramSocket:
         Returns its size in bytes. Raises what `sendto` raises, but for what says that some peer
         is gone.
         """
-        data = bytes(data)
+        if not flags_and_address or len(flags_and_address) > 2:
+            raise TypeError("sendto() takes data, flags if any, and an address")
+        data = bytes(memoryview(data))
         flags = flags_and_address[0] if len(flags_and_address) > 1 else 0
         address = flags_and_address[-1]
         if self._outbox or not self._sent(data, flags, address):
@@ -84,7 +90,7 @@ class DatagramSocket:
     def _keep(self, data: bytes, flags: int, address: Any) -> None:
         if self._limit is not None and self.owed + len(data) > self._limit:
             text = f"dropping a datagram to {address!r}: send_buffer_limit: {self.owed} bytes wait already"
-            self._throttle.warning(self._clock(), "send_buffer_limit", text)
+            self._warn("send_buffer_limit", text)
             return
         self._outbox.append((data, flags, address))
         self.owed += len(data)

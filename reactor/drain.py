@@ -2,14 +2,10 @@
 
 from collections.abc import Callable, Iterable
 from enum import Enum
-from typing import Any
 
 from reactor.events import EventHandler
 from reactor.log import logger
-from reactor.table import PARTIAL, RequestState, RequestTable
-
-#: Makes a call and keeps what it raises to itself.
-Guard = Callable[[Callable[..., object], tuple[Any, ...]], None]
+from reactor.table import PARTIAL, Guard, RequestState, RequestTable
 
 
 class Outcome(Enum):
@@ -41,7 +37,7 @@ class Drain:
         logger.info("draining: %d partial requests, %d connections", len(partial), len(self._table))
         timeouts = [row.limits.drain_timeout for row in self._table]
         for row in self._table.by_state(RequestState.IDLE):
-            row.close()
+            self._guard(row.close, ())
         longest = 0.0
         for timeout in timeouts:
             if timeout is None:
@@ -52,7 +48,7 @@ class Drain:
     def check(self) -> None:
         """Finish once no row is left."""
         if self.outcome is Outcome.RUNNING and not self._table:
-            self._finish(Outcome.COMPLETE)
+            self._end(Outcome.COMPLETE)
 
     def cut(self, why: str) -> None:
         """End now; the log counts what is lost."""
@@ -63,10 +59,17 @@ class Drain:
         logger.warning(
             "draining cut short by %s: %d partial requests lost, %d connections", why, lost, len(rows)
         )
-        for row in rows:
-            row.abort()
-        self._finish(Outcome.CUT)
+        self._end(Outcome.CUT)
 
-    def _finish(self, outcome: Outcome) -> None:
+    def time_up(self, seconds: float) -> None:
+        """``drain_timeout`` has passed: cut, unless all is sent and the peers are only slow to go."""
+        if any(row.timeout_name != "linger_timeout" for row in self._table):
+            self.cut(f"drain_timeout ({seconds:g} s)")
+        elif self.outcome is Outcome.RUNNING:
+            self._end(Outcome.COMPLETE)
+
+    def _end(self, outcome: Outcome) -> None:
+        for row in self._table:
+            self._guard(row.abort, ())
         self.outcome = outcome
         self._finished()

@@ -179,8 +179,12 @@ class ConnectionRequestHandler(Connection, BaseRequestHandler):
         finally:
             if self.request.fileno() >= 0:
                 self.request.settimeout(timeout)
-        if reactor.failure is not None:
-            raise reactor.failure
+        failure, reactor.failure = reactor.failure, None
+        if failure is not None:
+            try:
+                raise failure
+            finally:
+                del failure, reactor  # or its traceback would hold all that this frame holds
 
     def setup(self) -> None:
         """Called first, once the connection is there. What raises here means no `finish`."""
@@ -235,6 +239,11 @@ class ConnectionRequestHandler(Connection, BaseRequestHandler):
         self._future = None
         self.blocked &= ~HELD
         self._deliver(self._go_on, then, future)
+
+    def _disown(self) -> bool:
+        if self._future is not None:
+            self._future.cancel()
+        return super()._disown()
 
     def _end(self) -> None:
         if self._future is not None:

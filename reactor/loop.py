@@ -85,7 +85,7 @@ class Reactor(Registry):
         self.requests = RequestTable()
         self._waker = Waker()
         self._selector.register(self._waker, EVENT_READ, self._waker)
-        self._signals = SignalWatch(self.call_soon_threadsafe, self._waker.wakeup_fd)
+        self._signals = SignalWatch(self._waker.wakeup_fd)
         _reactors.add(self)
 
     def __repr__(self) -> str:
@@ -112,7 +112,7 @@ class Reactor(Registry):
             self._sweep = self.call_later(self.requests.sweep_interval, self._sweep_rows)
 
     def _sweep_rows(self) -> None:
-        if self.requests.sweep(self.now):
+        if self.requests.sweep(self.now, self._call):
             self.call_soon(self._sweep_rows)
         elif self.requests:
             self._sweep = self.call_later(self.requests.sweep_interval, self._sweep_rows)
@@ -163,7 +163,7 @@ class Reactor(Registry):
             self._check("on_signal")
         if not callable(callback):
             raise no_callback("on_signal", callback)
-        self._signals.watch(signum, callback, args)
+        self._signals.watch(signum, self.call_soon_threadsafe, callback, args)
 
     # The end
 
@@ -198,7 +198,7 @@ class Reactor(Registry):
             self._drain = drain = Drain(self.requests, self._call, self.stop)
             seconds = drain.start(self._handlers() - {self._waker})
             if seconds is not None:
-                self.call_later(seconds, drain.cut, f"drain_timeout ({seconds:g} s)")
+                self.call_later(seconds, drain.time_up, seconds)
 
     def stop(self) -> None:
         """Have `run` return at the end of its turn, or the next `run` at once. Any thread may call it."""
@@ -212,21 +212,21 @@ class Reactor(Registry):
 
         Raises ``SystemExit(1)`` if draining was cut short, `RuntimeError` if it is running already.
         """
-        if self.thread is not None:
-            raise RuntimeError("this reactor is running already")
         if self._picky:
             self._check("run")
+        if self.thread is not None:
+            raise RuntimeError("this reactor is running already")
         self.thread = threading.get_ident()
-        self._signals.start()
         try:
+            self._signals.start()
             while not self._stop_requested:
                 self.handle_events()
         finally:
-            self._signals.stop()
-            self.thread = None
-            self._stop_requested = False
             if self._state in _DEAD:
                 self._check("run")
+            self.thread = None
+            self._stop_requested = False
+            self._signals.stop()
         if self._drain is not None and self._drain.outcome is Outcome.CUT:
             raise SystemExit(1)
 
@@ -240,7 +240,7 @@ class Reactor(Registry):
         if self.thread is not None:
             raise RuntimeError("close() of a running reactor: stop() it first")
         for row in self.requests:
-            row.abort()
+            self._call(row.abort, ())
         self._run_ended()
         for handler in self._handlers() - {self._waker}:
             self._call(handler.close, ())
@@ -249,6 +249,7 @@ class Reactor(Registry):
         self._signals.restore()
         self._selector.close()
         self._waker.close()
+        self._gone.clear()
         self._state = ReactorState.CLOSED
         self._picky = True
 
@@ -259,43 +260,50 @@ class Reactor(Registry):
         whatever is due. Returns how many descriptors were ready."""
         if self._picky:
             self._check("handle_events")
-        gone = self._gone
-        gone.clear()
-        wait = LONGEST_WAIT if timeout is None else timeout
-        due = self._timers.next_time()
-        if self._soon or self._ended:
-            wait = 0.0
-        elif due is not None:
-            # The clock, not ``now``: the last turn may have taken long.
-            wait = min(wait, max(0.0, due - self.clock()))
-        ready = self._selector.select(wait)
-        self.now = now = self.clock()
-        debug = self.debug
-        for key, events in ready:
-            handler = key.data
-            if gone and handler in gone:
-                continue
-            started = self.clock() if debug else now
-            try:
-                if events & EVENT_READ:
-                    handler.handle_read()
-                if events & EVENT_WRITE and not (gone and handler in gone):
-                    handler.handle_write()
-            except (KeyboardInterrupt, SystemExit):
-                raise
-            except BaseException as exc:
-                self._failed(handler, handler.handle_read, exc)
-            if debug:
-                self._name_if_slow(handler, started)
-        if due is not None and due <= now:
-            self._run_due(now)
-        if self._soon:
-            self._run_soon()
-        if self._ended:
-            self._run_ended()
-        if self._drain is not None:
-            self._drain.check()
-        return len(ready)
+        driven = self.thread is None  # by a program's own loop, not by `run`
+        if driven:
+            self.thread = threading.get_ident()
+        try:
+            gone = self._gone
+            gone.clear()
+            wait = LONGEST_WAIT if timeout is None else timeout
+            due = self._timers.next_time()
+            if self._soon or self._ended:
+                wait = 0.0
+            elif due is not None:
+                # The clock, not ``now``: the last turn may have taken long.
+                wait = min(wait, max(0.0, due - self.clock()))
+            ready = self._selector.select(wait)
+            self.now = now = self.clock()
+            debug = self.debug
+            for key, events in ready:
+                handler = key.data
+                if gone and handler in gone:
+                    continue
+                started = self.clock() if debug else now
+                try:
+                    if events & EVENT_READ:
+                        handler.handle_read()
+                    if events & EVENT_WRITE and not (gone and handler in gone):
+                        handler.handle_write()
+                except (KeyboardInterrupt, SystemExit):
+                    raise
+                except BaseException as exc:
+                    self._failed(handler, handler.handle_read, exc)
+                if debug:
+                    self._name_if_slow(handler, started)
+            if due is not None and due <= now:
+                self._run_due(now)
+            if self._soon:
+                self._run_soon()
+            if self._ended:
+                self._run_ended()
+            if self._drain is not None:
+                self._drain.check()
+            return len(ready)
+        finally:
+            if driven and self.thread != -1:
+                self.thread = None
 
     # What makes it unusable
 
@@ -313,6 +321,7 @@ class Reactor(Registry):
         self._signals.forget_in_child()
         self._state = ReactorState.FORKED
         self._picky = True
+        self.thread = -1  # nobody's
         # If the fork happened in an upcall, the turn under way ends with it.
         self._gone.update(key.data for key in self._selector.get_map().values())
         self._timers = type(self._timers)()

@@ -145,9 +145,11 @@ class StateMachine:
         """Take *data* in and enter a state for every message that is now complete.
 
         With no data, goes on with what the inbox holds. Raises `FramingError` for bytes that
-        are no message or one over a limit, and whatever a state raises; the message concerned
-        is then used up and its request over.
+        are no message or one over a limit, after which nothing more is taken in, and whatever a
+        state raises, whose message is then used up and its request over.
         """
+        if self.input is Input.DROPPED:
+            data = b""
         buffer: Any = self._keep(data) if self._inbox else data  # a bytearray, or the chunk itself
         if self._request_size and self._expected is None and not self.blocked & HELD:
             self._complete()  # by `release`
@@ -196,12 +198,17 @@ class StateMachine:
                 self._expected = None
                 state(message)
                 if self._expected is None and not self.blocked & HELD:
-                    completed += 1
+                    if size or self._request_size or self.input is not Input.OVER:
+                        completed += 1  # else it was EOF itself, told to a coroutine
                     self._request_size = 0
                 else:
                     self._request_size = self._request_size + size or 1  # above 0 while it is open
             else:
                 self.blocked |= BUDGET
+        except FramingError:
+            self._drop_input()
+            start = length
+            raise
         except BaseException:
             self._expected = None
             self._request_size = 0
@@ -244,7 +251,8 @@ class StateMachine:
     def _drop_input(self) -> None:
         """Forget the inbox and expect no more bytes: what came makes no sense."""
         self._inbox = b""
-        self._scanned = 0
+        self._scanned = self._request_size = 0
+        self._expected = None
         self.input = Input.DROPPED
 
     # Inside

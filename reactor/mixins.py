@@ -62,7 +62,12 @@ class ThreadingMixIn:
         if self.block_on_close and not thread.daemon:
             threads = self._threads = [each for each in self._threads or () if each.is_alive()]
             threads.append(thread)
-        thread.start()
+        try:
+            thread.start()
+        except BaseException:
+            if self._threads and self._threads[-1] is thread:
+                self._threads.pop()  # there is nothing to wait for
+            raise
 
     def _finish_requests(self) -> None:
         """Draining: wait for the threads that `server_close` would wait for, but not for ever."""
@@ -114,20 +119,33 @@ if hasattr(os, "fork"):
                 except ChildProcessError:
                     self.active_children.clear()  # somebody else has waited for them
             for child in self.active_children.copy():
-                try:
-                    pid, _ = os.waitpid(child, 0 if blocking else os.WNOHANG)
-                    if pid:
-                        self.active_children.discard(pid)
-                except ChildProcessError:
-                    self.active_children.discard(child)
+                self._collect(child, 0 if blocking else os.WNOHANG)
 
         def handle_timeout(self) -> None:
             """Collect children after a timeout of `handle_request`."""
             self.collect_children()
 
         def service_actions(self) -> None:
-            """Collect children while serving."""
-            self.collect_children()
+            """Collect children while serving; in a reactor without waiting for any."""
+            if self._hosted is not None and self._hosted.active:  # type: ignore[attr-defined]
+                self.has_room()
+            else:
+                self.collect_children()
+
+        def has_room(self) -> bool:
+            """Whether there may be one more child. Collects those that have ended; waits for none."""
+            for child in tuple(self.active_children or ()):
+                self._collect(child, os.WNOHANG)
+            return len(self.active_children or ()) < self.max_children
+
+        def _collect(self, child: int, options: int) -> None:
+            assert self.active_children is not None
+            try:
+                pid, _ = os.waitpid(child, options)
+            except ChildProcessError:
+                pid = child  # somebody else has waited for it
+            if pid:
+                self.active_children.discard(child)
 
         def process_request(self, request: Any, client_address: Any) -> None:
             """Fork a child for the request."""

@@ -23,7 +23,7 @@ class OffloadPool:
     def __init__(self, call_soon_threadsafe: Deliver, executor: Executor | None = None) -> None:
         if executor is not None:
             check_executor(executor)
-        self._call_soon_threadsafe = call_soon_threadsafe
+        self._call_soon_threadsafe: Deliver = call_soon_threadsafe
         self._executor = executor
         self._own: ThreadPoolExecutor | None = None
         self._workers: set[int] = set()
@@ -55,8 +55,12 @@ class OffloadPool:
         """
         pool, self._own = self._own, None
         if pool is not None:
-            pool.shutdown(wait=threading.get_ident() not in self._workers, cancel_futures=True)
+            inside = threading.get_ident() in self._workers
+            pool.shutdown(wait=not inside, cancel_futures=True)
             self._workers = set()
+            if inside:
+                return
+        self._call_soon_threadsafe = _nobody  # and keep nobody alive
 
     def _own_pool(self) -> Executor:
         if self._own is None:
@@ -73,6 +77,10 @@ class OffloadPool:
             self._call_soon_threadsafe(done, finished)
         except RuntimeError:
             pass  # the loop was closed meanwhile: nobody is left to want the result
+
+
+def _nobody(callback: Callable[..., object], *args: Any) -> None:
+    raise RuntimeError("the loop is closed")
 
 
 def check_executor(executor: object) -> None:

@@ -27,6 +27,7 @@ class Registry(Schedule):
         self._selector = selectors.DefaultSelector() if selector is None else selector
         self._gone: set[EventHandler] = set()  # unregistered in this turn
         self._offered: set[EventHandler] = set()  # closed with the loop, even while not registered
+        self._suspended: dict[int, selectors.SelectorKey] = {}  # by id of the file object
 
     def register(
         self,
@@ -48,7 +49,7 @@ class Registry(Schedule):
         """
         if self._picky:
             self._check("register")
-        offered = handler is None
+        offered = handler is None and not isinstance(fileobj, EventHandler)
         if handler is None:
             if self.registered(fileobj):
                 raise _registered_already(fileobj)
@@ -66,6 +67,7 @@ class Registry(Schedule):
                 )
             fd = fileobj if isinstance(fileobj, int) else _fileno(fileobj)
             handler = CallbackHandler(fd, handler, self.unregister)
+        hash(handler)  # raises TypeError here, before anything is changed
         if isinstance(fileobj, int):
             _check_open(fileobj)
         try:
@@ -92,12 +94,24 @@ class Registry(Schedule):
         """
         if self._picky:
             self._check("unregister")
-        key = self._selector.unregister(fileobj)
+        key = self._suspended.pop(id(fileobj), None) or self._selector.unregister(fileobj)
         handler = key.data
         self._gone.add(handler)
         if handler in self._offered:
             handler.handle_unregistered()
         return key
+
+    def suspend(self, fileobj: Any) -> None:
+        """Take what is registered out of the selector, until `resume`: it counts as registered still."""
+        key = self._selector.unregister(fileobj)
+        self._gone.add(key.data)
+        self._suspended[id(fileobj)] = key
+
+    def resume(self, fileobj: Any, events: int) -> None:
+        """End `suspend`. Does nothing for what was unregistered meanwhile."""
+        key = self._suspended.pop(id(fileobj), None)
+        if key is not None:
+            self._selector.register(fileobj, events, key.data)
 
     def withdraw(self, handler: EventHandler) -> None:
         """Forget a handler that `register` was offered: `close` leaves it alone."""
@@ -105,6 +119,8 @@ class Registry(Schedule):
 
     def registered(self, fileobj: Any) -> bool:
         """Whether *fileobj* is registered here."""
+        if id(fileobj) in self._suspended:
+            return True
         try:
             self._selector.get_key(fileobj)
         except (KeyError, ValueError, RuntimeError):  # not registered, closed, or the selector is closed

@@ -30,7 +30,6 @@ LINGER_BYTES = 1 << 20
 
 _IDLE = RequestState.IDLE
 _READING = RequestState.READING
-_OVER = (Input.OVER, Input.DROPPED)
 
 
 class ConnectionRow(StateMachine, EventHandler):
@@ -82,11 +81,16 @@ class ConnectionRow(StateMachine, EventHandler):
         self._discarded = self._mask = 0
         reactor.add_row(self)
 
-    def _disown(self) -> None:
-        """Undo `_adopt`: the handler's own constructor failed, so there is nothing to close."""
+    def _disown(self) -> bool:
+        """Undo `_adopt`: the handler's own constructor failed, so there is nothing to close. Returns
+        whether that was so; one that has ended already goes the usual way."""
+        if self._row_state is RequestState.CLOSED:
+            return False
         self.blocked |= CLOSED
+        self._set_mask(0)
         self.reactor.requests.move(self, RequestState.CLOSED)
         self.reactor.requests.remove(self)
+        return True
 
     def fileno(self) -> int:
         return -1 if self.socket is None else int(self.socket.fileno())
@@ -160,7 +164,7 @@ class ConnectionRow(StateMachine, EventHandler):
         if blocked & CLOSED or self._row_state is RequestState.HANDSHAKE:
             return
         owing = self._outbox is not None
-        if self.input in _OVER and not owing and not blocked & (HELD | BUDGET | NEXT_TURN):
+        if self.input is Input.OVER and not owing and not blocked & (HELD | BUDGET | NEXT_TURN):
             self._answered()
             return
         if blocked & BUDGET:
@@ -194,7 +198,7 @@ class ConnectionRow(StateMachine, EventHandler):
         if mask == self._mask:
             return
         if not self._mask:
-            self.reactor.register(self, mask)
+            self.reactor.register(self, mask, self)
         elif mask:
             self.reactor.modify(self, mask)
         else:
@@ -206,10 +210,12 @@ class ConnectionRow(StateMachine, EventHandler):
     def close(self) -> None:
         """Send what is owed, then end: the peer sees EOF and, within `linger_timeout`, no reset.
 
-        Nothing more is delivered and later writes are dropped. Calling it again does nothing.
+        Nothing more is delivered and later writes are dropped. A client that is not connected yet
+        gives up. Calling it again does nothing.
         """
         if self.blocked & CLOSED:
             return
+        self.reactor.check("close")
         long_idle = self._row_state is _IDLE and not self._batch and self._is_past_linger()
         if self._batch:
             self._flush()
@@ -228,6 +234,7 @@ class ConnectionRow(StateMachine, EventHandler):
     def abort(self) -> None:
         """End at once: what is owed is dropped. Calling it again does nothing."""
         if self._row_state is not RequestState.CLOSED:
+            self.reactor.check("abort")
             self._end()
 
     def handle_close(self) -> None:

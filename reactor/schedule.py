@@ -170,6 +170,11 @@ class Schedule:
         if took > SLOW_CALLBACK:
             logger.warning("%r held up the loop for %.0f ms", callback, took * 1000)
 
+    def check(self, call: str) -> None:
+        """Refuse *call* of something that belongs to this loop, if the loop can't be used from here."""
+        if self._picky:
+            self._check(call)
+
     def _check(self, call: str) -> None:
         """Refuse a call that this loop can't serve any more or, in debug mode, one from elsewhere."""
         if self.debug and self.thread not in (None, threading.get_ident()):

@@ -141,7 +141,7 @@ class BaseServer:
         """
         acceptor = self._hosted
         if acceptor is not None and acceptor.active:
-            acceptor.reactor.call_soon_threadsafe(acceptor.stop)
+            acceptor.reactor.call_in_loop(acceptor.stop)
         else:
             self._stop_serving()
 
@@ -163,9 +163,9 @@ class BaseServer:
         if not signums:
             raise TypeError("drain_on() takes at least one signal, such as signal.SIGTERM")
         if self._signals is None:
-            self._signals = SignalWatch(_call_at_once)
+            self._signals = SignalWatch()
         for signum in signums:
-            self._signals.watch(signum, self._drain_signalled, ())
+            self._signals.watch(signum, _call_at_once, self._drain_signalled, ())
 
     def _drain_signalled(self) -> None:
         if self._draining:

@@ -9,6 +9,7 @@ handler opens in the loop once its constructor has returned; when it has ended i
 
 import inspect
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from reactor.acceptor import SERVICE_INTERVAL, Acceptor, is_stream
@@ -103,7 +104,7 @@ class ReactorMixIn(_Base):
         self._request_ended = False
         try:
             dismissed = self._hosted.dismissed if self._hosted is not None else 0
-            while not self._request_ended:
+            while not self._request_ended and not self._close_when_stopped:
                 left = None if deadline is None else deadline - reactor.clock()
                 if left is not None and left <= 0:
                     self.handle_timeout()
@@ -113,6 +114,8 @@ class ReactorMixIn(_Base):
                     return
         finally:
             self._accepted = None
+            if self._close_when_stopped:
+                self._close_reactor()
 
     def drain_on(self, *signums: int) -> None:
         """Drain when one of these signals (`signal.SIGTERM`) comes: stop accepting, close what is
@@ -181,15 +184,18 @@ class ReactorMixIn(_Base):
     def _close_here(self) -> None:
         reactor = self._reactor
         for each in self._former if reactor is None else (*self._former, reactor):
-            for row in each.requests:
-                if getattr(row, "server", None) is self:
-                    row.abort()
+            each.call_in_loop(partial(self._abort_rows, each))
         super().server_close()
         if self._owns_reactor and reactor is not None:
             if reactor.thread is None:
                 self._close_reactor()
             else:
                 self._close_when_stopped = True
+
+    def _abort_rows(self, reactor: Reactor) -> None:
+        for row in reactor.requests:
+            if getattr(row, "server", None) is self:
+                row.abort()
 
     def _close_reactor(self) -> None:
         reactor, self._reactor = self._reactor, None
@@ -205,8 +211,7 @@ class ReactorMixIn(_Base):
         try:
             self.finish_request(request, client_address)
         except BaseException:
-            if self._adopted is not None:
-                self._adopted._disown()
+            if self._adopted is not None and self._adopted._disown():
                 self._leave(self._adopted)
             raise
         if self._adopted is None:  # a datagram, which is complete

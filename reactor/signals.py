@@ -27,18 +27,23 @@ def restore_wakeup_fd(previous: int | None) -> None:
 class SignalWatch:
     """The signal handlers that one reactor has installed, and the wake-up descriptor while it runs.
 
-    A handler does no more than hand its callback to *deliver* (`Reactor.call_soon_threadsafe`).
+    A handler does no more than hand its callback on (to `Reactor.call_soon_threadsafe`).
     Main thread only, as `signal.signal` has it; elsewhere `start`, `stop` and `restore` do nothing.
     """
 
-    def __init__(self, deliver: Callable[..., object], wakeup_fd: int = -1) -> None:
-        self._deliver = deliver
+    def __init__(self, wakeup_fd: int = -1) -> None:
         self._wakeup_fd = wakeup_fd
         self._previous: dict[int, Any] = {}
         self._previous_fd: int | None = None
 
-    def watch(self, signum: int, callback: Callable[..., object], args: tuple[Any, ...]) -> None:
-        """Call ``callback(*args)`` in the loop each time *signum* comes, in place of what was done before.
+    def watch(
+        self,
+        signum: int,
+        deliver: Callable[..., object],
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+    ) -> None:
+        """Call ``deliver(callback, *args)`` each time *signum* comes, in place of what was done before.
 
         Raises `ValueError` outside the main thread or for a number that is no signal.
         """
@@ -46,7 +51,7 @@ class SignalWatch:
             raise ValueError("on_signal() and drain_on() work in the main thread only (see signal.signal)")
 
         def caught(signum: int, frame: FrameType | None) -> None:
-            self._deliver(callback, *args)
+            deliver(callback, *args)
 
         previous = signal.signal(signum, caught)
         self._previous.setdefault(signum, previous)

@@ -7,7 +7,7 @@ of its last activity, and the sweep works the rest out, so activity costs one st
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from itertools import islice
@@ -117,6 +117,14 @@ class RowSnapshot:
     completed: int  #: requests
 
 
+#: Makes a call and keeps what it raises to itself.
+Guard = Callable[[Callable[..., object], tuple[Any, ...]], None]
+
+
+def _unguarded(call: Callable[..., object], args: tuple[Any, ...]) -> None:
+    call(*args)
+
+
 class RequestTable:
     """The rows of one reactor. Belongs to the loop's thread; iterate it to see every row, oldest
     connection first. `snapshot` gives plain values that may go anywhere."""
@@ -186,14 +194,21 @@ class RequestTable:
         """Count a connection that an error ended."""
         self._counters.failed += 1
 
+    def warn(self, now: float, cause: str, text: str) -> None:
+        """Log *text*, at most once a second for each *cause*, with a count of those held back."""
+        self._throttle.warning(now, cause, text)
+
     def limit_passed(self, now: float, name: str, row: Row, figures: str) -> None:
         """Say that a row is closed for passing a limit: one line a second for each limit."""
         self._throttle.warning(now, name, f"closing {row.peer!r}: {name}: {figures}")
 
     # Deadlines
 
-    def sweep(self, now: float) -> bool:
-        """End the rows whose deadline has passed; look at `SLICE` rows and say whether there are more."""
+    def sweep(self, now: float, guard: Guard = _unguarded) -> bool:
+        """End the rows whose deadline has passed; look at `SLICE` rows and say whether there are more.
+
+        *guard* makes the calls that may run a handler's own code.
+        """
         if self._sweeping is None:
             self._sweeping = iter(list(self._rows))
             self._throttle.flush(now)
@@ -201,7 +216,7 @@ class RequestTable:
         for row in rows:
             deadline = row.deadline
             if deadline is not None and deadline <= now:
-                self._expire(row, now)
+                guard(self._expire, (row, now))
         if len(rows) == self.SLICE:
             return True
         self._sweeping = None

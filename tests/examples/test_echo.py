@@ -181,9 +181,11 @@ class TestEchoServer:
             assert client.end() == (0, "")
 
     def test_udp_port_in_use_is_one_line(self) -> None:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as holder:
-            holder.bind(("127.0.0.1", 0))
-            port = holder.getsockname()[1]
+        with socket.socket() as reserved, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as holder:
+            reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
+            reserved.bind(("127.0.0.1", 0))  # nobody else gets the TCP port, and the server may listen
+            port = reserved.getsockname()[1]
+            holder.bind(("127.0.0.1", port))
             server = run("echo_server", PORT=str(port))
         assert (server.returncode, server.stdout) == (1, "")
         assert re.fullmatch(

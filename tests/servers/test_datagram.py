@@ -165,8 +165,8 @@ def test_datagrams_and_connections_on_one_port_in_one_loop():
     with (
         nothing_left(),
         Reactor() as reactor,
-        made(ReactorUDPServer, Sized) as datagrams,
-        ReactorTCPServer(datagrams.server_address, Upper) as streams,
+        made(ReactorTCPServer, Upper) as streams,
+        ReactorUDPServer(streams.server_address, Sized) as datagrams,
     ):
         reactor.register(datagrams)
         reactor.register(streams)

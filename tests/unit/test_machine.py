@@ -371,10 +371,11 @@ def test_an_error_in_a_state_passes_out_and_uses_up_its_message_and_its_request_
 
 def test_what_was_refused_is_never_delivered():
     machine = Recorder(Line(limit=4))
-    for _ in range(2):
-        with pytest.raises(FramingError):
-            machine.feed(b"too long\n")
+    with pytest.raises(FramingError):
+        machine.feed(b"too long\n")
+    machine.feed(b"ok\n")  # nothing is taken in after that, nor kept
     assert machine.messages == []
+    assert not machine.begun
     assert machine.completed == 0
 
 
