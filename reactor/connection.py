@@ -104,8 +104,6 @@ class Connection(ConnectionRow):
             data = _as_bytes(data)
         if self.reactor.thread != get_ident():
             self._check_thread()
-        if self._eof_owed and not self.blocked & CLOSED:
-            raise RuntimeError("write() after write_eof()")
         batch = self._batch
         if batch is None:
             self._write_at_once(data)
@@ -155,6 +153,7 @@ class Connection(ConnectionRow):
         if self.blocked & CLOSED or self._eof_owed:
             return
         self._flush()
+        self._batch = None  # from here on, writing is an error, which `_write_at_once` raises
         self._eof_owed = True
         if self._outbox is None and self._row_state is not RequestState.HANDSHAKE:
             self._shut_down()
@@ -307,6 +306,8 @@ class Connection(ConnectionRow):
         if self.blocked & CLOSED:
             logger.debug("%r is closing; %d bytes written to it are dropped", self, len(data))
             return
+        if self._eof_owed:
+            raise RuntimeError("write() after write_eof()")
         self.written += len(data)
         if self._row_state is RequestState.HANDSHAKE:
             if self._outbox is None:

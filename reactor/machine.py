@@ -154,6 +154,7 @@ class StateMachine:
         if self._request_size and self._expected is None and not self.blocked & HELD:
             self._complete()  # by `release`
         start = completed = 0
+        known: object = self  # the expectation that the names below are about: none yet
         length = len(buffer)
         scanned = self._scanned
         most = self.max_request_size
@@ -163,13 +164,17 @@ class StateMachine:
                 if self.blocked:
                     break
                 expected = self._expected or self._first
-                if expected is None:
-                    self._at_end()
-                    start = length  # nobody wants these bytes: they are thrown away
-                    break
-                framing, state = expected
-                least = framing.least
-                separator = framing.separator
+                if expected is not known:
+                    known = expected
+                    if expected is None:
+                        self._at_end()
+                        start = length  # nobody wants these bytes: they are thrown away
+                        break
+                    framing, state = expected
+                    least = framing.least
+                    limit = framing.limit
+                    separator = framing.separator
+                    width = 0 if separator is None else len(separator)
                 if length - start < least:
                     if start == length and self._expected is None and self.input is _OPEN:
                         break  # between requests, which begin with their first byte
@@ -180,10 +185,10 @@ class StateMachine:
                     first = start
                     end = buffer.find(separator, scanned)
                     if end >= 0:
-                        last = end = end + len(separator)
-                        if end - start > framing.limit:
+                        last = end = end + width
+                        if end - start > limit:
                             raise framing.too_long(end - start)
-                    elif length - start >= framing.limit:
+                    elif length - start >= limit:
                         raise framing.too_long(length - start)
                 if end < 0:
                     first, last, end = self._locate_incomplete(framing, buffer, start)

@@ -200,6 +200,31 @@ def test_a_handler_may_wait_and_work_elsewhere_on_every_server(cls, handler):
         assert peer.rest() == b"THREE\n"
 
 
+class CoroutineOne(AsyncStreamRequestHandler):
+    """Answers the first line, and that is all."""
+
+    async def handle(self):
+        self.wfile.write((await self.rfile.readline()).upper())
+
+
+class StateOne(StateRequestHandler):
+    def start(self):
+        self.expect(Line(), self.line)
+
+    def line(self, line):
+        self.write(line.upper())
+        self.close()
+
+
+@cells(STREAMS, [CoroutineOne, StateOne])
+def test_the_last_reply_is_not_lost_to_a_reset_for_what_was_not_read(cls, handler):
+    with serving(cls, handler) as server, connected(server) as peer:
+        peer.send(b"one\n" + b"never read" * 20_000)
+        assert peer.line() == b"ONE\n"
+        peer.half_close()
+        assert peer.rest() == b""
+
+
 # Errors
 
 

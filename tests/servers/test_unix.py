@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from reactor import BaseRequestHandler, ForkingUnixStreamServer, Line, StateRequestHandler
+from reactor import BaseRequestHandler, ForkingUnixStreamServer, Line, StateRequestHandler, UnixStreamServer
 from tests.support.servers import FORKS, Peer, connected, datagram_peer, hosts, nothing_left, running
 
 STREAMS = hosts("UnixStream")
@@ -68,13 +68,38 @@ def test_the_path_of_a_dead_server_is_taken_over_and_removed_at_the_end(cls, as_
     assert not os.path.exists(path)
 
 
-@pytest.mark.parametrize("cls", EVERY)
+# Not the forking ones: their child would hold a copy of what this very process asks the path with.
+@pytest.mark.parametrize("cls", hosts("UnixStream", "UnixDatagram", kinds=("", "Threading", "Reactor")))
 def test_the_path_of_a_live_server_is_left_alone(cls, path):
     with cls(path, handler_for(cls)) as server, running(server):
         with pytest.raises(OSError, match="in use"):
             cls(path, handler_for(cls))
         assert is_served(server)
     assert not os.path.exists(path)
+
+
+def test_whoever_asks_at_a_live_path_is_gone_at_once_even_if_a_child_holds_a_copy(path, monkeypatch):
+    copies = []
+    real = socket.socket.connect
+
+    def connect(self, address):
+        real(self, address)
+        copies.append(os.dup(self.fileno()))  # as a fork just now would make one
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    with socket.socket(socket.AF_UNIX) as live:
+        live.bind(path)
+        live.listen()
+        with pytest.raises(OSError, match="in use"):
+            UnixStreamServer(path, Upper)
+        asked, _ = live.accept()
+        with asked:
+            asked.settimeout(3.0)
+            try:
+                assert asked.recv(1) == b""
+            finally:
+                for copy in copies:
+                    os.close(copy)
 
 
 @pytest.mark.parametrize("cls", EVERY)
