@@ -201,13 +201,14 @@ class StateMachine:
                 message = buffer[first:last] if in_chunk else bytes(memoryview(buffer)[first:last])
                 start = scanned = end
                 self._expected = None
+                begun = size or self._request_size or self.input is not Input.OVER
                 state(message)
                 if self._expected is None and not self.blocked & HELD:
-                    if size or self._request_size or self.input is not Input.OVER:
+                    if begun:
                         completed += 1  # else it was EOF itself, told to a coroutine
                     self._request_size = 0
                 else:
-                    self._request_size = self._request_size + size or 1  # above 0 while it is open
+                    self._request_size = self._request_size + size or bool(begun)  # above 0 while open
             else:
                 self.blocked |= BUDGET
         except FramingError:

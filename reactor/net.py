@@ -96,7 +96,10 @@ def claim_unix_path(path: Any, kind: int) -> None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
         except OSError:
-            pass  # somebody is there, or may be: binding will say so
+            pass  # somebody may be there: binding will say so
+        else:
+            with contextlib.suppress(OSError):
+                probe.shutdown(socket.SHUT_RDWR)  # seen even if a child holds a copy of it
 
 
 def unix_path_identity(path: Any) -> tuple[int, int] | None:
