@@ -252,7 +252,27 @@ def is_stream(server: Any) -> bool:
     return bool(getattr(server, "socket_type", socket.SOCK_STREAM) == socket.SOCK_STREAM)
 
 
+class StandardAcceptor(Acceptor):
+    """Stands for a server of the standard library, whose `shutdown` knows nothing of reactors.
+
+    That method sets a flag and waits for an event that `serve_forever` would set. So the event is
+    set from the start, and the flag is looked at with each `service_actions`.
+    """
+
+    def handle_registered(self) -> None:
+        super().handle_registered()
+        ended = getattr(self.server, "_BaseServer__is_shut_down", None)
+        if ended is not None:
+            ended.set()
+
+    def _service_actions(self) -> None:
+        if getattr(self.server, "_BaseServer__shutdown_request", False):
+            self.stop()
+        else:
+            super()._service_actions()
+
+
 @event_handler_of.register
 def _(server: socketserver.BaseServer, reactor: Reactor) -> EventHandler:
     """The standard library's servers, one request at a time."""
-    return Acceptor(server, reactor, may_block=runs_in_loop(server))  # type: ignore[arg-type]
+    return StandardAcceptor(server, reactor, may_block=runs_in_loop(server))  # type: ignore[arg-type]

@@ -16,14 +16,22 @@ NOT_BLOCKING = hosts("TCP", kinds=("Threading", "Reactor"))
 
 
 def run(*command, stdin=b""):
-    """Run a program to its end; what it printed. It reads from a file: of a pipe, a forking
-    server's child would hold a copy, and the program's input would not end."""
-    with tempfile.TemporaryFile() as file:
-        file.write(stdin)
-        file.seek(0)
-        done = subprocess.run(command, stdin=file, capture_output=True, timeout=PATIENCE, check=False)
-    assert done.returncode == 0, done.stderr.decode()
-    return done.stdout
+    """Run a program to its end; what it printed. It reads and writes files: of a pipe, a forking
+    server's child would hold a copy, and the program and we would wait for its end."""
+    with (
+        tempfile.TemporaryFile() as given,
+        tempfile.TemporaryFile() as printed,
+        tempfile.TemporaryFile() as complaints,
+    ):
+        given.write(stdin)
+        given.seek(0)
+        done = subprocess.run(
+            command, stdin=given, stdout=printed, stderr=complaints, timeout=PATIENCE, check=False
+        )
+        complaints.seek(0)
+        assert done.returncode == 0, complaints.read().decode()
+        printed.seek(0)
+        return printed.read()
 
 
 def needs(program):

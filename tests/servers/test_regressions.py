@@ -389,3 +389,14 @@ def test_sendto_without_an_address_is_the_callers_error():
         turns(reactor, 3)
         assert raised == [TypeError]
         assert peer.recv(100) == b"goes on"
+
+
+def test_shutdown_of_a_registered_standard_server_returns_and_unregisters_it():
+    """It waits for an event that only its own serve_forever would set."""
+    clock = ManualClock()
+    with Reactor(clock=clock) as reactor, socketserver.ThreadingTCPServer(("127.0.0.1", 0), None) as server:
+        reactor.register(server)
+        server.shutdown()
+        clock.advance(0.5)
+        reactor.handle_events(0)
+        assert not reactor.registered(server)
