@@ -105,13 +105,13 @@ class AsyncStreamRequestHandler(ConnectionRequestHandler):
     def _step(self, message: bytes | None) -> None:
         """The state: resume the coroutine with what it waits for."""
         assert self._coroutine is not None
-        if self._incomplete is None:
+        incomplete = self._incomplete
+        if incomplete is None:
             self._advance(self._coroutine.send, message)
         else:
             assert message is not None
-            error = IncompleteReadError(message, self._incomplete)
             self._incomplete = None
-            self._advance(self._coroutine.throw, error)
+            self._advance(self._coroutine.throw, IncompleteReadError(message, incomplete))
 
     def _throw(self, exc: BaseException) -> None:
         if self._coroutine is not None:
@@ -134,6 +134,8 @@ class AsyncStreamRequestHandler(ConnectionRequestHandler):
             if isinstance(exc, KeyboardInterrupt | SystemExit):
                 self.close()  # it passes through the loop, which may go on without this coroutine
             raise
+        finally:
+            del value  # the traceback of what was thrown in holds this frame
         if isinstance(wanted, Framing):
             if self._turn or self.written != self._written or self._first is None:
                 # Between requests: what comes next begins one.
