@@ -227,11 +227,7 @@ class Acceptor(EventHandler):
         self._pause = min(self._pause * 2, LONGEST_PAUSE)
 
     def _come_back(self) -> None:
-        if self._state is not Accepting.PAUSED:
-            return
-        if self.reactor.draining:
-            self.stop_accepting()
-        else:
+        if self._state is Accepting.PAUSED:
             self._state = Accepting.ACCEPTING
             owing = self.datagrams is not None and self.datagrams.owed
             self.reactor.resume(self.server, EVENT_READ | EVENT_WRITE if owing else EVENT_READ)

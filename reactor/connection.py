@@ -212,7 +212,7 @@ class Connection(ConnectionRow):
             return
         if self._eof_owed:
             self._shut_down()
-        self._deliver(self._drained)
+        self._deliver(self._go_on, self.handle_drained)
 
     # Deliveries
 
@@ -232,10 +232,6 @@ class Connection(ConnectionRow):
                 if self._outbox is None or self._row_state is _READING:
                     self.since = self.reactor.now
             self._settle()
-
-    def _drained(self) -> None:
-        self.handle_drained()
-        self.feed()
 
     def _resume(self) -> None:
         """Go on with the inbox, if nothing else holds it back."""

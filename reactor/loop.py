@@ -182,11 +182,6 @@ class Reactor(Registry):
         """
         self.call_soon_threadsafe(self._start_drain)
 
-    @property
-    def draining(self) -> bool:
-        """Whether `drain` has begun."""
-        return self._drain is not None
-
     def _drain_signalled(self) -> None:
         if self._drain is None:
             self._start_drain()

@@ -6,15 +6,14 @@ handler that drives the coroutine (`coroutines`) deals with it and sends the ans
 
 import types
 from collections.abc import Awaitable, Callable, Generator, Iterable
-from concurrent.futures import Executor
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import Executor, Future
+from typing import Any, Protocol
 
 from reactor.connection import Data
 from reactor.framing import Available, Exactly, Framing, Line, ToEOF, Until
 from reactor.log import logger
-
-if TYPE_CHECKING:  # whom it is all for: a room above
-    from reactor.coroutines import AsyncStreamRequestHandler
+from reactor.loop import Reactor
+from reactor.timers import Timer
 
 _LINE = Line()
 
@@ -28,13 +27,35 @@ class IncompleteReadError(EOFError):
         self.framing = framing
 
 
+class Driver(Protocol):
+    """What is asked here of the handler that drives a coroutine."""
+
+    reactor: Reactor
+    _timer: Timer | None
+    _outbox: bytearray | None
+    _turn: bool
+
+    def write(self, data: Data) -> None: ...
+    def hold(self) -> None: ...
+    def _wake(self) -> None: ...
+    def _bound_wait(self) -> None: ...
+    def _offload(
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        then: Callable[["Future[Any]"], object],
+        executor: Executor | None,
+    ) -> None: ...
+    def _offload_done(self, future: "Future[Any]") -> None: ...
+
+
 class Wait:
     """Something that a coroutine waits for and that is not a message: `begin` sees to it that the
     handler's `_advance` is called when it is over."""
 
     __slots__ = ()
 
-    def begin(self, handler: "AsyncStreamRequestHandler") -> None:
+    def begin(self, handler: Driver) -> None:
         raise NotImplementedError
 
 
@@ -44,7 +65,7 @@ class Sleep(Wait):
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
 
-    def begin(self, handler: "AsyncStreamRequestHandler") -> None:
+    def begin(self, handler: Driver) -> None:
         handler.hold()
         if handler._timer is not None:
             handler._timer.cancel()
@@ -61,14 +82,14 @@ class Offload(Wait):
         self._args = args
         self._executor = executor
 
-    def begin(self, handler: "AsyncStreamRequestHandler") -> None:
+    def begin(self, handler: Driver) -> None:
         handler._offload(self._function, self._args, handler._offload_done, self._executor)
 
 
 class _Drain(Wait):
     __slots__ = ()
 
-    def begin(self, handler: "AsyncStreamRequestHandler") -> None:
+    def begin(self, handler: Driver) -> None:
         handler.hold()
         handler._bound_wait()
 
@@ -107,7 +128,7 @@ def _read_to_eof(framing: Framing) -> Generator[Framing, bytes, bytes]:
 
 
 @types.coroutine
-def _drain(handler: "AsyncStreamRequestHandler") -> Generator[Wait, Any, None]:
+def _drain(handler: Driver) -> Generator[Wait, Any, None]:
     if handler._outbox is not None:  # by the time that it is awaited
         yield DRAIN
 
@@ -122,7 +143,7 @@ class StreamReader:
 
     __slots__ = ("_handler",)
 
-    def __init__(self, handler: "AsyncStreamRequestHandler") -> None:
+    def __init__(self, handler: Driver) -> None:
         self._handler = handler
 
     def __aiter__(self) -> "StreamReader":
@@ -175,7 +196,7 @@ class StreamWriter:
 
     __slots__ = ("_handler", "write")
 
-    def __init__(self, handler: "AsyncStreamRequestHandler") -> None:
+    def __init__(self, handler: Driver) -> None:
         self._handler = handler
         self.write: Callable[[Data], None] = handler.write
 
