@@ -6,8 +6,8 @@ differs is how many requests are taken in one turn: a server that runs its handl
 takes one, so that nobody else waits for more than one of them.
 
 Accepting survives what accept(2) can say. A connection that is gone already is passed over.
-Out of descriptors or memory, the listener leaves the selector, for it would stay readable and
-spin, and comes back after a pause that grows from 5 to 100 ms.
+When the listener can't go on (see `backoff`) or its server has as many requests as it may, it
+leaves the selector, for it would stay readable and spin, and comes back later.
 """
 
 import socket
@@ -16,20 +16,19 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any, Protocol
 
+from reactor.backoff import FIRST_PAUSE, LONGEST_PAUSE, Backoff, is_of_one_request
 from reactor.datagram import DatagramSocket
 from reactor.events import EVENT_READ, EVENT_WRITE, EventHandler, event_handler_of
 from reactor.limits import Admission
 from reactor.log import logger
 from reactor.loop import Reactor
-from reactor.net import OUT_OF_RESOURCES, PEER_GONE, host_of
+from reactor.net import host_of
 from reactor.timers import Timer
 
-FIRST_PAUSE = 0.005
-LONGEST_PAUSE = 0.1
 SERVICE_INTERVAL = 0.5
 
-#: Errors that concern one connection, or an earlier datagram, and not the listener.
-_PASSED_OVER = (ConnectionError, InterruptedError)
+#: Seconds between looks whether a server that had no room has some; it may say so before.
+ROOM_INTERVAL = 0.02
 
 
 class Server(Protocol):
@@ -51,7 +50,7 @@ class Accepting(Enum):
     """What an acceptor is doing."""
 
     ACCEPTING = "accepting"
-    PAUSED = "paused"  #: out of resources; a timer brings it back
+    PAUSED = "paused"  #: out of resources or room; a timer brings it back
     STOPPED = "stopped"
 
 
@@ -79,7 +78,7 @@ class Acceptor(EventHandler):
         #: Requests that were turned away or failed before they were under way.
         self.dismissed = 0
         self._state = Accepting.STOPPED
-        self._pause = FIRST_PAUSE
+        self._backoff = Backoff()
         self._has_room: Callable[[], bool] = getattr(server, "has_room", lambda: True)
         self._timeout: float | None = None
         self._service: Timer | None = None
@@ -116,7 +115,7 @@ class Acceptor(EventHandler):
     def handle_read(self) -> None:
         for _ in range(self._per_turn):
             if not self._has_room():
-                self._rest()
+                self._rest(ROOM_INTERVAL)
                 return
             try:
                 request, client_address = self.server.get_request()
@@ -126,9 +125,9 @@ class Acceptor(EventHandler):
                 return
             except Exception as exc:
                 logger.error("get_request() of %r raised %r", self.server, exc, exc_info=True)
-                self._rest()  # it may have left the request where it was
+                self._rest(FIRST_PAUSE)  # it may have left the request where it was
                 return
-            self._pause = FIRST_PAUSE
+            self._backoff.succeeded()
             self._serve(request, client_address)
             if self._state is not Accepting.ACCEPTING:
                 return  # a hook stopped or closed the server
@@ -203,30 +202,26 @@ class Acceptor(EventHandler):
         """Whether to try the next one at once after `get_request` failed."""
         if isinstance(exc, BlockingIOError):
             return False
-        if isinstance(exc, _PASSED_OVER) or exc.errno in PEER_GONE:
-            logger.debug("%r: a request was gone before it was taken: %s", self.server, exc)
-            return True
         if self.fileno() < 0:
             self.stop()
             return False
-        if exc.errno in OUT_OF_RESOURCES:
-            text = (
-                f"{self.server!r} cannot accept: {exc}; trying again every {LONGEST_PAUSE:g} s at the latest"
-            )
+        if is_of_one_request(exc):
+            logger.debug("%r: a request was gone before it was taken: %s", self.server, exc)
         else:
-            text = f"{self.server!r}: get_request() failed: {exc!r}"
-        self._warn(type(exc).__name__, text)
-        self._rest()
-        return False
+            self._warn(type(exc).__name__, cannot_take(self.server, exc))
+        pause = self._backoff.failed(exc)
+        if pause:
+            self._rest(pause)
+        return not pause
 
-    def _rest(self) -> None:
+    def _rest(self, seconds: float) -> None:
         """Leave the selector for a while."""
         self._state = Accepting.PAUSED
         self.reactor.suspend(self.server)
-        self.reactor.call_later(self._pause, self._come_back)
-        self._pause = min(self._pause * 2, LONGEST_PAUSE)
+        self.reactor.call_later(seconds, self.come_back)
 
-    def _come_back(self) -> None:
+    def come_back(self) -> None:
+        """End a rest before its time: the server has room again."""
         if self._state is Accepting.PAUSED:
             self._state = Accepting.ACCEPTING
             owing = self.datagrams is not None and self.datagrams.owed
@@ -236,10 +231,16 @@ class Acceptor(EventHandler):
         self.server.service_actions()
 
 
+def cannot_take(server: Any, exc: OSError) -> str:
+    """The log's line for a `get_request` that failed."""
+    return f"{server!r} cannot take a request: {exc!r}; it tries again within {LONGEST_PAUSE:g} s"
+
+
 def runs_in_loop(server: Any) -> bool:
     """Whether a classic server runs its handlers where its requests are taken, and they may wait."""
-    # A forking server waits when it has `max_children`, unless it can say so before.
-    elsewhere = hasattr(server, "process_request_thread") or hasattr(server, "has_room")
+    # A forking server of the standard library waits when it has `max_children`; ours rests.
+    forks = hasattr(server, "collect_children") and hasattr(server, "event_handler")
+    elsewhere = forks or hasattr(server, "process_request_thread")
     return not elsewhere and hasattr(server, "request_queue_size") and is_stream(server)
 
 

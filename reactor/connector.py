@@ -98,6 +98,10 @@ class Connector(EventHandler):
         else:
             logger.error("error in the connection to %r", self.address, exc_info=True)
 
+    def handler_failed(self, handler: Connection) -> None:
+        """Called inside the ``except`` for what *handler* raised."""
+        self.handle_error(handler.socket, self.address)
+
     def handler_ended(self, handler: Connection) -> None:
         """Called once, after the handler's closing call."""
         self.shutdown_request(handler.socket)

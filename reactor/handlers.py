@@ -23,8 +23,9 @@ from functools import partial
 from typing import Any, BinaryIO
 
 from reactor.connection import Connection
+from reactor.limited import RequestMeter, bound, limited_reader, limited_writer
 from reactor.limits import UNLIMITED, Limits
-from reactor.log import logger
+from reactor.log import Throttle, logger
 from reactor.loop import Reactor
 from reactor.machine import CLOSED, HELD
 from reactor.net import no_delay
@@ -63,6 +64,9 @@ class BaseRequestHandler:
 
     def drive_blocking(self) -> None:
         """Do it all here and now."""
+        limits = limits_of(self.server)
+        if limits is not None:
+            bound(self.request, limits)
         self.setup()
         try:
             self.handle()
@@ -70,12 +74,25 @@ class BaseRequestHandler:
             self.finish()
 
 
+def limits_of(server: Any) -> Limits | None:
+    """The limits that a server sets its handlers; one that is not ours sets none."""
+    limits = getattr(server, "limits", None)
+    return limits if isinstance(limits, Limits) else None
+
+
+def throttle_of(server: Any) -> Throttle:
+    """What logs for all handlers of one server."""
+    throttle = getattr(server, "throttle", None)
+    return throttle if isinstance(throttle, Throttle) else Throttle()
+
+
 class StreamRequestHandler(BaseRequestHandler):
     """Reads `rfile` and writes `wfile`, blocking. As `socketserver.StreamRequestHandler`.
 
     `rbufsize`, `wbufsize`: bytes, as for `socket.makefile`; by default reading is buffered and
     writing is not. `timeout`: seconds for each operation. `disable_nagle_algorithm`: sets
-    ``TCP_NODELAY``.
+    ``TCP_NODELAY``. Where the server has `limits`, both files keep them: passing one raises
+    `LimitExceeded`, which for a time is a `TimeoutError`.
     """
 
     rbufsize = -1
@@ -92,11 +109,23 @@ class StreamRequestHandler(BaseRequestHandler):
             self.connection.settimeout(self.timeout)
         if self.disable_nagle_algorithm:
             self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+        limits = limits_of(self.server)
+        if limits is not None:
+            self._open_limited(limits)
+            return
         self.rfile = self.connection.makefile("rb", self.rbufsize)
         if self.wbufsize == 0:
             self.wfile = _SocketWriter(self.connection)
         else:
             self.wfile = self.connection.makefile("wb", self.wbufsize)
+
+    def _open_limited(self, limits: Limits) -> None:
+        meter = RequestMeter(self.connection, limits, throttle_of(self.server), self.client_address)
+        self.rfile = limited_reader(self.connection, meter, self.rbufsize)
+        if self.wbufsize == 0:
+            self.wfile = _SocketWriter(meter)
+        else:
+            self.wfile = limited_writer(self.connection, meter, self.wbufsize)
 
     def finish(self) -> None:
         if not self.wfile.closed:
@@ -109,7 +138,7 @@ class StreamRequestHandler(BaseRequestHandler):
 class _SocketWriter(io.BufferedIOBase):
     """An unbuffered `wfile`: each write is a `sendall`."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: "socket.socket | RequestMeter") -> None:
         self._sock = sock
 
     def writable(self) -> bool:
@@ -162,18 +191,15 @@ class ConnectionRequestHandler(Connection, BaseRequestHandler):
     def drive_blocking(self) -> None:
         """Run a private reactor with this one connection in it; what the handler raised is raised."""
         timeout = self.request.gettimeout()
-        limits = getattr(self.server, "limits", None)
+        limits = limits_of(self.server)
         selector = selectors.PollSelector() if hasattr(selectors, "PollSelector") else None
         try:
             self.request.setblocking(False)
             reactor = PrivateReactor(selector)
             with reactor:
-                self._adopt(
-                    self.request,
-                    self.client_address,
-                    reactor,
-                    limits if isinstance(limits, Limits) else UNLIMITED,
-                )
+                if limits is not None:
+                    reactor.requests.throttle = throttle_of(self.server)
+                self._adopt(self.request, self.client_address, reactor, limits or UNLIMITED)
                 reactor.call_soon(self._open)
                 reactor.run()
         finally:
@@ -200,7 +226,7 @@ class ConnectionRequestHandler(Connection, BaseRequestHandler):
             if self.reactor.failure is None:
                 self.reactor.failure = exc
         else:
-            self.server.handle_error(self.request, self.client_address)
+            self.server.handler_failed(self)
 
     def handle_open(self) -> None:
         self.setup()

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import threading
 from dataclasses import dataclass, field
 
 try:
@@ -72,6 +73,12 @@ class Limits:
                     f"Limits({each.name}=...) must be above 0 (None turns it off), not {value!r}"
                 )
 
+    def shortest_wait(self) -> float | None:
+        """Seconds of the shortest limit of a wait for an open connection's peer; `None` if none is
+        limited."""
+        waits = (self.request_timeout, self.idle_timeout, self.send_timeout)
+        return min((seconds for seconds in waits if seconds is not None), default=None)
+
     def shortest_timeout(self) -> float:
         """Seconds of the shortest wait that is limited; infinity if none is."""
         timeouts = [
@@ -95,13 +102,23 @@ UNLIMITED = Limits(
 )
 
 
-class Admission:
-    """Counts one server's connections and says which may come in. Belongs to one thread."""
+class LimitExceeded(OSError):
+    """A blocking handler's peer has passed one of its server's `Limits`, which the text names: the
+    connection is to be closed. Logged already. Passing a time is a `TimeoutError` too."""
 
-    __slots__ = ("_limits", "_per_host", "connections")
+
+class TimeLimitExceeded(LimitExceeded, TimeoutError):
+    """A limit that is a time."""
+
+
+class Admission:
+    """Counts one server's connections and says which may come in. Any thread may call it."""
+
+    __slots__ = ("_limits", "_lock", "_per_host", "connections")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
+        self._lock = threading.Lock()
         self._per_host: dict[str, int] = {}
         self.connections = 0
 
@@ -117,14 +134,16 @@ class Admission:
 
     def enter(self, host: str | None) -> None:
         """Count a connection that is let in."""
-        self.connections += 1
-        if self._limits.max_connections_per_peer is not None and host is not None:
-            self._per_host[host] = self._per_host.get(host, 0) + 1
+        with self._lock:
+            self.connections += 1
+            if self._limits.max_connections_per_peer is not None and host is not None:
+                self._per_host[host] = self._per_host.get(host, 0) + 1
 
     def leave(self, host: str | None) -> None:
         """Count one that has ended."""
-        self.connections -= 1
-        if host in self._per_host:
-            self._per_host[host] -= 1
-            if not self._per_host[host]:
-                del self._per_host[host]
+        with self._lock:
+            self.connections -= 1
+            if host in self._per_host:
+                self._per_host[host] -= 1
+                if not self._per_host[host]:
+                    del self._per_host[host]

@@ -6,6 +6,7 @@ gets everything. Nothing in the package prints.
 """
 
 import logging
+import threading
 
 logger = logging.getLogger("reactor")
 
@@ -14,34 +15,38 @@ class Throttle:
     """Logs a cause at most once a second, and says how often it was held back.
 
     A peer that makes us log is a peer that can fill a disk, so every line that a peer can
-    provoke goes through here. Times are the caller's clock, in seconds. Any thread may call
-    it; two threads at the same instant may log one line too many, never lose the count for long.
+    provoke goes through here. Times are the caller's clock, in seconds. Any thread may call it.
     """
 
-    __slots__ = ("_held", "_last")
+    __slots__ = ("_held", "_last", "_lock")
 
     INTERVAL = 1.0
 
     def __init__(self) -> None:
         self._last: dict[str, float] = {}
         self._held: dict[str, int] = {}
+        self._lock = threading.Lock()
 
     def warning(self, now: float, cause: str, text: str) -> bool:
         """Log *text* as a warning unless *cause* was logged less than a second ago.
 
         Returns whether the line was written.
         """
-        last = self._last.get(cause)
-        if last is not None and now - last < self.INTERVAL:
-            self._held[cause] = self._held.get(cause, 0) + 1
-            return False
-        self._last[cause] = now
-        held = self._held.pop(cause, 0)
+        with self._lock:
+            last = self._last.get(cause)
+            if last is not None and now - last < self.INTERVAL:
+                self._held[cause] = self._held.get(cause, 0) + 1
+                return False
+            self._last[cause] = now
+            held = self._held.pop(cause, 0)
         logger.warning("%s%s", text, f" (and {held} more like it since the last such line)" if held else "")
         return True
 
     def flush(self, now: float) -> None:
         """Say what was held back and has been quiet for a second since, so that no count is lost."""
-        for cause in [cause for cause in self._held if now - self._last[cause] >= self.INTERVAL]:
-            logger.warning("%s: %d more in the last second or so", cause, self._held.pop(cause))
-            self._last[cause] = now
+        with self._lock:
+            quiet = [cause for cause in self._held if now - self._last[cause] >= self.INTERVAL]
+            held = [(cause, self._held.pop(cause)) for cause in quiet]
+            self._last.update(dict.fromkeys(quiet, now))
+        for cause, count in held:
+            logger.warning("%s: %d more in the last second or so", cause, count)

@@ -4,12 +4,15 @@ import math
 import os
 import socket
 import threading
-import time
-from typing import Any
+from collections.abc import Iterator
+from threading import current_thread, get_ident
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Any
 
 from reactor import servers
 from reactor.log import logger
-from reactor.servers import TCPServer, UDPServer
+from reactor.net import host_of
+from reactor.servers import BaseServer, TCPServer, UDPServer
 from reactor.serving import ReactorMixIn
 from reactor.signals import set_wakeup_fd
 
@@ -22,6 +25,10 @@ __all__ = [
     "ThreadingUDPServer",
 ]
 
+if TYPE_CHECKING:
+    _Base = BaseServer
+else:
+    _Base = object  # may be mixed with the standard library's servers too
 
 #: Seconds between looks at children while draining.
 CHILD_POLL = 0.02
@@ -34,150 +41,241 @@ def cut_short(lost: int) -> None:
         raise SystemExit(1)
 
 
-class ThreadingMixIn:
+class _Threads(list[threading.Thread]):
+    """The threads that `server_close` waits for: those that are no daemons and still run."""
+
+    def append(self, thread: threading.Thread) -> None:
+        self.reap()
+        if not thread.daemon:
+            super().append(thread)
+
+    def reap(self) -> None:
+        """Forget those that have ended, or never started."""
+        self[:] = [thread for thread in self if thread.is_alive()]
+
+    def pop_all(self) -> list[threading.Thread]:
+        """Empty the list and return what was in it."""
+        threads, self[:] = self[:], []
+        return threads
+
+    def join(self) -> None:
+        """Wait for all; never for the calling one."""
+        current = current_thread()
+        for thread in self.pop_all():
+            if thread is current:
+                super().append(thread)
+            elif thread.is_alive():
+                thread.join()
+
+
+class _NoThreads:
+    """In place of `_Threads` where none are waited for."""
+
+    def append(self, thread: threading.Thread) -> None:
+        pass
+
+    def join(self) -> None:
+        pass
+
+    def __iter__(self) -> Iterator[threading.Thread]:
+        return iter(())
+
+
+class ThreadingMixIn(_Base):
     """A new thread for each request, as `socketserver.ThreadingMixIn`.
 
     `daemon_threads`: threads don't keep the process alive, and are not waited for.
-    `block_on_close`: `server_close` waits for those that are not daemons.
+    `block_on_close`: `server_close` waits for those that are not daemons. `max_threads`: while so
+    many requests are under way the server takes no other; newcomers wait in the listener's queue.
+    `None` for no limit.
     """
 
     daemon_threads = False
     block_on_close = True
-    _threads: "list[threading.Thread] | None" = None
+    max_threads: int | None = None
+    _threads: "_Threads | _NoThreads" = _NoThreads()
+    _counted: "dict[int, str | None] | None" = None  # the hosts of requests under way, by their id
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """What the thread does."""
-        server: Any = self
         try:
-            server.finish_request(request, client_address)
+            self.finish_request(request, client_address)
         except Exception:
-            server.handle_error(request, client_address)
+            self.handle_error(request, client_address)
         finally:
-            server.shutdown_request(request)
+            self._leave(request)  # before the client can see the end and come again
+            self.shutdown_request(request)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Start a thread for the request."""
-        thread = threading.Thread(target=self.process_request_thread, args=(request, client_address))
+        if self.block_on_close:
+            vars(self).setdefault("_threads", _Threads())
+        target = self.process_request_thread
+        if self.max_threads is not None or getattr(self, "limits", None) is not None:
+            target = self._process_counted
+            self._enter(request, client_address)
+        thread = threading.Thread(target=target, args=(request, client_address))
         thread.daemon = self.daemon_threads
-        if self.block_on_close and not thread.daemon:
-            threads = self._threads = [each for each in self._threads or () if each.is_alive()]
-            threads.append(thread)
+        self._threads.append(thread)
         try:
             thread.start()
         except BaseException:
-            if self._threads and self._threads[-1] is thread:
-                self._threads.pop()  # there is nothing to wait for
+            self._leave(request)
             raise
+
+    def has_room(self) -> bool:
+        """Whether there may be one more thread now."""
+        return self.max_threads is None or len(self._counted or ()) < self.max_threads
+
+    def _process_counted(self, request: Any, client_address: Any) -> None:
+        try:
+            self.process_request_thread(request, client_address)
+        finally:
+            self._leave(request)  # a subclass has its own `process_request_thread`
+
+    def _enter(self, request: Any, client_address: Any) -> None:
+        if self._counted is None:
+            self._counted = {}
+        host = self._counted[id(request)] = host_of(client_address)
+        self.admission.enter(host)
+
+    def _leave(self, request: Any) -> None:
+        if self._counted is not None and id(request) in self._counted:
+            self.admission.leave(self._counted.pop(id(request)))
+            if self.max_threads is not None:
+                self._room_made()
 
     def _finish_requests(self) -> None:
         """Draining: wait for the threads that `server_close` would wait for, but not for ever."""
-        deadline = self._drain_deadline()  # type: ignore[attr-defined]
-        for thread in self._threads or ():
-            left = deadline - time.monotonic()
+        deadline = self._drain_deadline()
+        threads = list(self._threads)
+        for thread in threads:
+            left = deadline - monotonic()
             thread.join(None if left == math.inf else max(0.0, left))
-        left_over = sum(thread.is_alive() for thread in self._threads or ())
+        left_over = sum(thread.is_alive() for thread in threads)
         self._abandon_requests()
         cut_short(left_over)
 
     def _abandon_requests(self) -> None:
         """`server_close` has nothing to wait for; the interpreter may, for threads that are no daemons."""
-        self._threads = None
+        vars(self).pop("_threads", None)
 
     def server_close(self) -> None:
         """Close the server, then wait for its threads; never for the calling one."""
-        super().server_close()  # type: ignore[misc]
-        current = threading.current_thread()
-        threads = self._threads or []
-        self._threads = [thread for thread in threads if thread is current] or None
-        for thread in threads:
-            if thread is not current:
-                thread.join()
+        super().server_close()
+        self._threads.join()
 
 
 if hasattr(os, "fork"):
 
-    class ForkingMixIn:
+    class ForkingMixIn(_Base):
         """A new process for each request, as `socketserver.ForkingMixIn`.
 
-        `max_children`: beyond it, `process_request` waits for one to end. `block_on_close`:
+        `max_children`: while so many run the server takes no other request. `block_on_close`:
         `server_close` waits for all. `timeout`: seconds after which `handle_request` collects.
         """
 
-        timeout: float | None = 300
+        timeout = 300
         active_children: "set[int] | None" = None
         max_children = 40
         block_on_close = True
+        _hosts: "dict[int, str | None] | None" = None  # of the children's clients, where there are limits
 
         def collect_children(self, *, blocking: bool = False) -> None:
-            """Wait for children that have ended; with *blocking*, for all."""
+            """Wait for children that have ended; with *blocking*, for all. At `max_children` it waits
+            for one to end, unless the server waits for that without it."""
             if not self.active_children:
                 return
-            while len(self.active_children) >= self.max_children:
+            while len(self.active_children) >= self.max_children and not self._can_rest():
                 try:
-                    pid, _ = os.waitpid(-1, 0)
-                    self.active_children.discard(pid)
-                except ChildProcessError:
-                    self.active_children.clear()  # somebody else has waited for them
+                    self._discard(os.waitpid(-1, 0)[0])
+                except ChildProcessError:  # somebody else has waited for them
+                    for child in self.active_children.copy():
+                        self._discard(child)
             for child in self.active_children.copy():
                 self._collect(child, 0 if blocking else os.WNOHANG)
+
+        def handle_request(self) -> None:
+            """Handle one request, as the server does, and collect children that have ended."""
+            self._reap()
+            return super().handle_request()
 
         def handle_timeout(self) -> None:
             """Collect children after a timeout of `handle_request`."""
             self.collect_children()
 
         def service_actions(self) -> None:
-            """Collect children while serving; in a reactor without waiting for any."""
-            if self._hosted is not None and self._hosted.active:  # type: ignore[attr-defined]
-                self.has_room()
-            else:
-                self.collect_children()
+            """Collect children while serving."""
+            self.collect_children()
 
         def has_room(self) -> bool:
-            """Whether there may be one more child. Collects those that have ended; waits for none."""
-            for child in tuple(self.active_children or ()):
-                self._collect(child, os.WNOHANG)
+            """Whether there may be one more child now. Waits for none."""
+            if len(self.active_children or ()) >= self.max_children:
+                self._reap()
             return len(self.active_children or ()) < self.max_children
 
+        def _can_rest(self) -> bool:
+            """Whether the server rests while it has `max_children`, so that nothing need wait here."""
+            hosted = getattr(self, "_hosted", None)
+            serves = getattr(self, "_thread", None) == get_ident()
+            return serves or (hosted is not None and hosted.active)
+
+        def _reap(self) -> None:
+            for child in tuple(self.active_children or ()):
+                self._collect(child, os.WNOHANG)
+
         def _collect(self, child: int, options: int) -> None:
-            assert self.active_children is not None
             try:
                 pid, _ = os.waitpid(child, options)
             except ChildProcessError:
                 pid = child  # somebody else has waited for it
             if pid:
-                self.active_children.discard(child)
+                self._discard(child)
+
+        def _discard(self, child: int) -> None:
+            assert self.active_children is not None
+            self.active_children.discard(child)
+            if self._hosts is not None and child in self._hosts:
+                self.admission.leave(self._hosts.pop(child))
 
         def process_request(self, request: Any, client_address: Any) -> None:
             """Fork a child for the request."""
-            server: Any = self
             pid = os.fork()
             if pid:
                 if self.active_children is None:
                     self.active_children = set()
                 self.active_children.add(pid)
-                server.close_request(request)
+                if getattr(self, "limits", None) is not None:
+                    self._hosts = self._hosts or {}
+                    host = self._hosts[pid] = host_of(client_address)
+                    self.admission.enter(host)
+                self.close_request(request)
                 return
             # In the child, which must not return whatever happens.
             status = 1
             try:
                 set_wakeup_fd(-1)  # its signals are none of the parent's business
-                server.finish_request(request, client_address)
+                self.finish_request(request, client_address)
                 status = 0
             except Exception:
-                server.handle_error(request, client_address)
+                self.handle_error(request, client_address)
             finally:
                 try:
-                    server.shutdown_request(request)
+                    self.shutdown_request(request)
                 finally:
                     os._exit(status)
 
+        def _refuse(self, request: Any, client_address: Any) -> bool:
+            self._reap()  # for those that have ended count no longer
+            return super()._refuse(request, client_address)
+
         def _finish_requests(self) -> None:
             """Draining: wait for the children, but not for ever."""
-            deadline = self._drain_deadline()  # type: ignore[attr-defined]
-            self.collect_children()
-            while self.active_children and time.monotonic() < deadline:
-                time.sleep(CHILD_POLL)  # there is no waiting for one of several with a limit
-                self.collect_children()
+            deadline = self._drain_deadline()
+            self._reap()
+            while self.active_children and monotonic() < deadline:
+                sleep(CHILD_POLL)  # there is no waiting for one of several with a limit
+                self._reap()
             left_over = len(self.active_children or ())
             self._abandon_requests()
             cut_short(left_over)
@@ -188,7 +286,7 @@ if hasattr(os, "fork"):
 
         def server_close(self) -> None:
             """Close the server, then wait for its children."""
-            super().server_close()  # type: ignore[misc]
+            super().server_close()
             self.collect_children(blocking=self.block_on_close)
 
 

@@ -6,6 +6,7 @@ Everything here is about addresses, descriptors and errno; nothing knows of loop
 import contextlib
 import errno
 import os
+import select
 import socket
 import stat
 from typing import Any
@@ -25,9 +26,6 @@ PEER_GONE = frozenset(
         errno.ENETDOWN,
     }
 )
-
-#: `accept` can't go on for want of something that others will give back. See accept(2).
-OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 #: The address families of this system that have a host and a port.
 _INET = {socket.AF_INET: 2, socket.AF_INET6: 4}
@@ -53,6 +51,32 @@ def check_address(family: int, address: Any) -> None:
         raise TypeError(f"the address of an AF_UNIX socket is a path (str or bytes), not {address!r}")
 
 
+def family_for(family: int, address: Any, dual_stack: bool | None) -> int:
+    """The family of a server's socket: *family*, or ``AF_INET6`` where *address* or *dual_stack* needs it.
+
+    Raises `ValueError` where *dual_stack* can't be had, saying why.
+    """
+    if family not in _INET:
+        if dual_stack is not None:
+            raise ValueError("dual_stack is for servers of IP addresses")
+        return family
+    host = os.fsdecode(address[0])
+    if dual_stack:
+        if not socket.has_dualstack_ipv6():
+            raise ValueError("dual_stack: this system has no sockets for IPv4 and IPv6 together")
+        if _is_ipv4(host):
+            raise ValueError(f"dual_stack: {host} is an IPv4 address; '' stands for all of both kinds")
+    return socket.AF_INET6 if dual_stack or ":" in host else family
+
+
+def _is_ipv4(host: str) -> bool:
+    try:
+        socket.inet_pton(socket.AF_INET, host)
+    except OSError:
+        return False
+    return True
+
+
 def families_of(address: Any) -> int:
     """The family to connect to *address* with: ``AF_UNIX`` for a path, ``AF_UNSPEC`` for a tuple."""
     if isinstance(address, tuple):
@@ -66,6 +90,16 @@ def families_of(address: Any) -> int:
 def host_of(peer: Any) -> str | None:
     """The host in an address that has one, to count connections by; `None` for a Unix peer."""
     return str(peer[0]) if isinstance(peer, tuple) and peer else None
+
+
+def peer_is_gone(sock: Any) -> bool:
+    """Whether a connection is broken, or over in both directions. Says no when in doubt."""
+    try:
+        poll = select.poll()
+        poll.register(sock, 0)
+        return bool(poll.poll(0))  # POLLERR and POLLHUP need not be asked for
+    except (AttributeError, TypeError, ValueError, OSError):  # no poll here, or no socket
+        return False
 
 
 def no_delay(sock: socket.socket) -> None:

@@ -13,24 +13,37 @@ import math
 import os
 import selectors
 import socket
+import sys
 import threading
-import time
 from collections.abc import Callable
+from threading import get_ident
+from time import monotonic as time
 from types import TracebackType
 from typing import Any, Self
 
-from reactor.acceptor import Acceptor, runs_in_loop
-from reactor.limits import Limits
-from reactor.log import logger
+from reactor.acceptor import Acceptor, cannot_take, runs_in_loop
+from reactor.backoff import Backoff, is_of_one_request
+from reactor.limits import UNLIMITED, Admission, LimitExceeded, Limits
+from reactor.listening import Listening
+from reactor.log import Throttle, logger
 from reactor.loop import Reactor
-from reactor.net import check_address, claim_unix_path, release_unix_path, unix_path_identity
+from reactor.net import (
+    PEER_GONE,
+    check_address,
+    claim_unix_path,
+    family_for,
+    host_of,
+    peer_is_gone,
+    release_unix_path,
+    unix_path_identity,
+)
 from reactor.signals import SignalWatch, restore_wakeup_fd, set_wakeup_fd
 from reactor.waker import Waker
 
 __all__ = ["BaseServer", "TCPServer", "UDPServer"]
 
 #: One descriptor needs no epoll; poll has no limit on its number.
-_Selector: type[selectors.BaseSelector] = getattr(selectors, "PollSelector", selectors.SelectSelector)
+_ServerSelector: type[selectors.BaseSelector] = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
 
 class BaseServer:
@@ -70,6 +83,11 @@ class BaseServer:
     _stopped: threading.Event | None = None
     _thread: int | None = None
     _hosted: Acceptor | None = None  # what stands for it in a reactor that it is registered with
+    _listening: Listening | None = None  # what `handle_request` waits with
+    _backoff: Backoff | None = None  # while requests can't be taken
+    _rest_until = 0.0
+    _admission: Admission | None = None
+    _throttle: Throttle | None = None
 
     # Serving
 
@@ -91,18 +109,17 @@ class BaseServer:
         try:
             waker = self._waker = self._waker or Waker()
             previous = set_wakeup_fd(waker.wakeup_fd)
-            with _Selector() as selector:
-                selector.register(self, selectors.EVENT_READ)
-                selector.register(waker, selectors.EVENT_READ)
+            with _ServerSelector() as selector:
+                listening = Listening(self, selector, waker)
                 while not self._shutdown_requested:
-                    ready = [key.fileobj for key, _ in selector.select(poll_interval)]
-                    if waker in ready:
-                        waker.handle_read()
+                    ready = listening.wait(poll_interval)
                     if self._shutdown_requested:
                         break
-                    if self in ready:
+                    if ready:
                         self._handle_request_noblock()
                     self.service_actions()
+                    if self._throttle is not None:
+                        self._throttle.flush(time())
         finally:
             restore_wakeup_fd(previous)
             self._end_serving()
@@ -113,7 +130,7 @@ class BaseServer:
         if self._thread is not None:
             raise RuntimeError("serve_forever() is running already")
         self._stopped = threading.Event()
-        self._thread = threading.get_ident()
+        self._thread = get_ident()
 
     def _end_serving(self) -> None:
         self._shutdown_requested = False
@@ -150,7 +167,7 @@ class BaseServer:
         self._interrupt()
         thread = self._thread
         stopped = self._stopped  # read after the thread: then it belongs to it, or to a later one
-        if thread not in (None, threading.get_ident()) and stopped is not None:
+        if thread not in (None, get_ident()) and stopped is not None:
             stopped.wait()
 
     def drain_on(self, *signums: int) -> None:
@@ -184,7 +201,7 @@ class BaseServer:
     def _drain_deadline(self) -> float:
         """Until when to wait for them, on the monotonic clock; for ever if ``drain_timeout`` is off."""
         timeout = (self.limits or Limits()).drain_timeout
-        return math.inf if timeout is None else time.monotonic() + timeout
+        return math.inf if timeout is None else time() + timeout
 
     def service_actions(self) -> None:
         """Called by `serve_forever` each time round; for a subclass or mix-in to tidy up."""
@@ -197,22 +214,32 @@ class BaseServer:
             timeout = self.timeout
         elif self.timeout is not None:
             timeout = min(timeout, self.timeout)
-        deadline = None if timeout is None else time.monotonic() + timeout
-        with _Selector() as selector:
-            selector.register(self, selectors.EVENT_READ)
-            while not selector.select(timeout):
-                if deadline is not None:
-                    timeout = deadline - time.monotonic()
-                    if timeout < 0:
-                        self.handle_timeout()
-                        return
-        self._handle_request_noblock()
+        deadline = None if timeout is None else time() + timeout
+        listening = self._listening
+        if listening is None or listening.fd != self.fileno() or not listening.made_with(_ServerSelector):
+            self._stop_listening()
+            listening = self._listening = Listening(self, _ServerSelector())
+        while not listening.wait(timeout):
+            if deadline is not None:
+                timeout = deadline - time()
+                if timeout < 0:
+                    return self.handle_timeout()
+        return self._handle_request_noblock()
+
+    def _stop_listening(self) -> None:
+        listening, self._listening = self._listening, None
+        if listening is not None:
+            listening.close()
 
     def _handle_request_noblock(self) -> None:
         """Take the request that the selector has announced, and handle it."""
         try:
             request, client_address = self.get_request()
-        except OSError:
+        except OSError as exc:
+            self._rest_after(exc)
+            return
+        self._backoff = None
+        if self.limits is not None and self._refuse(request, client_address):
             return
         if not self.verify_request(request, client_address):
             self.shutdown_request(request)
@@ -226,10 +253,77 @@ class BaseServer:
             self.shutdown_request(request)
             raise
 
+    def _rest_after(self, exc: OSError) -> None:
+        """`get_request` failed: take no request for a while, if the next try would fail as well."""
+        if isinstance(exc, BlockingIOError):
+            return  # somebody else has taken it
+        if is_of_one_request(exc):
+            logger.debug("%r: a request was gone before it was taken: %s", self, exc)
+            return
+        self.throttle.warning(time(), type(exc).__name__, cannot_take(self, exc))
+        self._backoff = self._backoff or Backoff()
+        pause = self._backoff.failed(exc)
+        self._rest_until = time() + pause if pause else 0.0
+
+    def _refuse(self, request: Any, client_address: Any) -> bool:
+        """Whether the limits turn this request away; done, if so."""
+        reason = self.admission.refusal(host_of(client_address))
+        if reason is None:
+            return False
+        self.throttle.warning(time(), f"refused: {reason}", f"refused {client_address!r}: {reason}")
+        self.shutdown_request(request)
+        return True
+
+    @property
+    def admission(self) -> Admission:
+        """What counts this server's connections, made on first use."""
+        if self._admission is None:
+            self._admission = Admission(self.limits or UNLIMITED)
+        return self._admission
+
+    @property
+    def throttle(self) -> Throttle:
+        """What logs for this server, one line a second for each cause; made on first use."""
+        if self._throttle is None:
+            self._throttle = Throttle()
+        return self._throttle
+
+    def has_room(self) -> bool:
+        """Whether one more request may be taken now; while not, the listener rests."""
+        return True
+
+    def _room_made(self) -> None:
+        """A request has ended, in any thread, and another may be taken."""
+        acceptor = self._hosted
+        if acceptor is not None and acceptor.active:
+            with contextlib.suppress(RuntimeError):  # that reactor has just been closed
+                acceptor.reactor.call_soon_threadsafe(acceptor.come_back)
+        else:
+            self._interrupt()
+
     def event_handler(self, reactor: Reactor) -> Acceptor:
         """What a reactor registers for this server: one request at a time."""
-        self._hosted = Acceptor(self, reactor, may_block=runs_in_loop(self))
+        admission = None if self.limits is None else self.admission
+        self._hosted = Acceptor(self, reactor, may_block=runs_in_loop(self), admission=admission)
         return self._hosted
+
+    # Programs reach for the standard module's two private flags; here they are.
+
+    @property
+    def __shutdown_request(self) -> bool:
+        return self._shutdown_requested
+
+    @__shutdown_request.setter
+    def __shutdown_request(self, value: bool) -> None:
+        self._shutdown_requested = value
+        if value:
+            self._interrupt()
+
+    @property
+    def __is_shut_down(self) -> threading.Event:
+        if self._stopped is None:
+            self._stopped = threading.Event()
+        return self._stopped
 
     # Hooks
 
@@ -258,6 +352,7 @@ class BaseServer:
             acceptor.reactor.call_in_loop(acceptor.stop)
         if self._signals is not None:
             self._signals.restore()
+        self._stop_listening()
         waker, self._waker = self._waker, None
         if waker is not None:
             waker.close()
@@ -274,8 +369,20 @@ class BaseServer:
         """Release a request."""
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Called inside the ``except`` for what a handler raised. Logs it; the server goes on."""
-        logger.error("error in the request from %r", client_address, exc_info=True)
+        """Called inside the ``except`` for what a handler raised. Logs it; the server goes on.
+
+        A peer that has gone away, or was cut off at a limit, is not worth a traceback.
+        """
+        exc = sys.exc_info()[1]
+        if isinstance(exc, LimitExceeded):
+            return  # said where it was passed
+        if isinstance(exc, OSError) and exc.errno in PEER_GONE and peer_is_gone(request):
+            logger.debug("%r is gone: %s", client_address, exc)
+        else:
+            logger.error("error in %s", self._request_named(client_address), exc_info=True)
+
+    def _request_named(self, client_address: Any) -> str:
+        return f"the request from {client_address!r}"
 
 
 def _call_at_once(callback: Callable[..., object], *args: Any) -> None:
@@ -285,10 +392,13 @@ def _call_at_once(callback: Callable[..., object], *args: Any) -> None:
 class TCPServer(BaseServer):
     """A server of stream connections, as `socketserver.TCPServer`.
 
-    `server_address`: ``(host, port)``; port 0 takes a free one. `allow_reuse_address`,
-    `allow_reuse_port`: set ``SO_REUSEADDR``, ``SO_REUSEPORT`` (where the system has it).
-    `request_queue_size`: for `listen`. Raises `TypeError` for an address of the wrong shape,
-    `OSError` for one that can't be bound.
+    `server_address`: ``(host, port)``; port 0 takes a free one. An IPv6 host is served over IPv6,
+    whatever `address_family` is. `dual_stack`: true to serve IPv4 and IPv6 with one socket (host
+    ``""`` for every address), false for IPv6 alone, `None` to leave that to the system.
+    `allow_reuse_address`, `allow_reuse_port`: set ``SO_REUSEADDR``, ``SO_REUSEPORT`` (where the
+    system has it). `request_queue_size`: for `listen`. Raises `TypeError` for an address of the
+    wrong shape, `ValueError` for a `dual_stack` that can't be had, `OSError` for an address that
+    can't be bound.
     """
 
     address_family: int = socket.AF_INET
@@ -296,6 +406,7 @@ class TCPServer(BaseServer):
     request_queue_size = 5
     allow_reuse_address = False
     allow_reuse_port = False
+    dual_stack: bool | None = None
 
     def __init__(
         self,
@@ -305,6 +416,9 @@ class TCPServer(BaseServer):
     ) -> None:
         check_address(self.address_family, server_address)
         BaseServer.__init__(self, server_address, RequestHandlerClass)
+        family = family_for(self.address_family, server_address, self.dual_stack)
+        if family != self.address_family:
+            self.address_family = family
         self.socket = socket.socket(self.address_family, self.socket_type)
         if bind_and_activate:
             try:
@@ -321,6 +435,8 @@ class TCPServer(BaseServer):
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if self.allow_reuse_port and hasattr(socket, "SO_REUSEPORT") and inet:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if self.dual_stack is not None and self.address_family == socket.AF_INET6:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not self.dual_stack)
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
 

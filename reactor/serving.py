@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from reactor.acceptor import SERVICE_INTERVAL, Acceptor, is_stream
 from reactor.connection import class_made_by
 from reactor.handlers import ConnectionRequestHandler
-from reactor.limits import UNLIMITED, Admission, Limits
+from reactor.limits import UNLIMITED, Limits
 from reactor.loop import Reactor
 from reactor.net import host_of
 from reactor.servers import BaseServer
@@ -45,10 +45,10 @@ class ReactorMixIn(_Base):
     _owns_reactor = False
     #: Reactors that it was registered with before, and that may still hold connections of its own.
     _former: tuple[Reactor, ...] = ()
-    _admission: Admission | None = None
     _adopted: ConnectionRequestHandler | None = None
     #: While `handle_request` runs: the connections accepted in it.
     _accepted: "set[ConnectionRequestHandler] | None" = None
+    _failing: ConnectionRequestHandler | None = None
     _request_ended = False
     _close_when_stopped = False
 
@@ -149,9 +149,7 @@ class ReactorMixIn(_Base):
             self._reactor = reactor
         elif self._reactor is not reactor:
             raise ValueError(f"{self!r} has a reactor already")
-        if self._admission is None:
-            self._admission = Admission(self.limits or UNLIMITED)
-        self._hosted = Acceptor(self, reactor, per_turn=REQUESTS_PER_TURN, admission=self._admission)
+        self._hosted = Acceptor(self, reactor, per_turn=REQUESTS_PER_TURN, admission=self.admission)
         if not is_stream(self):
             self._hosted.send_datagrams((self.limits or UNLIMITED).send_buffer_limit)
         return self._hosted
@@ -227,14 +225,24 @@ class ReactorMixIn(_Base):
             handler.request.setblocking(False)
             handler._adopt(handler.request, handler.client_address, self.reactor, self.limits or UNLIMITED)
             self._adopted = handler
-            if self._admission is None:
-                self._admission = Admission(self.limits or UNLIMITED)
-            self._admission.enter(host_of(handler.client_address))
+            self.admission.enter(host_of(handler.client_address))
             handler.reactor.call_soon(handler._open)
         else:
             if self._hosted is not None and self._hosted.datagrams is not None:
                 handler.request = handler.request[0], self._hosted.datagrams
             handler.drive_blocking()
+
+    def handler_failed(self, handler: ConnectionRequestHandler) -> None:
+        """Called inside the ``except`` for what an adopted handler raised."""
+        self._failing = handler
+        try:
+            self.handle_error(handler.request, handler.client_address)
+        finally:
+            self._failing = None
+
+    def _request_named(self, client_address: Any) -> str:
+        """For the log: the row, if it is one."""
+        return super()._request_named(client_address) if self._failing is None else repr(self._failing)
 
     def handler_ended(self, handler: ConnectionRequestHandler) -> None:
         """Called once for each adopted handler, after its closing call."""
@@ -244,8 +252,7 @@ class ReactorMixIn(_Base):
         self.shutdown_request(handler.request)
 
     def _leave(self, handler: ConnectionRequestHandler) -> None:
-        if self._admission is not None:
-            self._admission.leave(host_of(handler.client_address))
+        self.admission.leave(host_of(handler.client_address))
 
     def _check_handler_class(self, handler_class: Any) -> None:
         check_handler_class(handler_class, stream=is_stream(self))

@@ -1,14 +1,38 @@
-"""The drop-in for the standard library's ``socketserver``: its names and no others.
+"""The drop-in for the standard library's ``socketserver``, as of Python 3.13: its names and no others.
 
-``import reactor.socketserver as socketserver``. What a program patches in that module it
-patches here: this module owns its globals.
+``import reactor.socketserver as socketserver``, and nothing else changes. Programs and tests
+patch that module from outside (``socketserver.threading``, ``socketserver._ServerSelector``) and
+expect its classes to use what they put there. The classes live in rooms of their own, so what is
+set here is set there too, wherever a room uses the very object that is replaced.
 """
 
+import os
+import selectors
+import socket
+import sys
+import threading
+from io import BufferedIOBase
+from time import monotonic as time
+from types import ModuleType
+from typing import Any
+
+from reactor import handlers as _handlers
 from reactor import mixins as _mixins
 from reactor import servers as _servers
-from reactor.handlers import BaseRequestHandler, DatagramRequestHandler, StreamRequestHandler
-from reactor.mixins import ThreadingMixIn, ThreadingTCPServer, ThreadingUDPServer
-from reactor.servers import BaseServer, TCPServer, UDPServer
+from reactor.handlers import (
+    BaseRequestHandler,
+    DatagramRequestHandler,
+    StreamRequestHandler,
+    _SocketWriter,
+)
+from reactor.mixins import (
+    ThreadingMixIn,
+    ThreadingTCPServer,
+    ThreadingUDPServer,
+    _NoThreads,
+    _Threads,
+)
+from reactor.servers import BaseServer, TCPServer, UDPServer, _ServerSelector
 
 __all__ = [
     "BaseRequestHandler",
@@ -22,13 +46,13 @@ __all__ = [
     "UDPServer",
 ]
 
-if hasattr(_mixins, "ForkingMixIn"):
+if hasattr(os, "fork"):
     ForkingMixIn = _mixins.ForkingMixIn
     ForkingTCPServer = _mixins.ForkingTCPServer
     ForkingUDPServer = _mixins.ForkingUDPServer
     __all__ += ["ForkingMixIn", "ForkingTCPServer", "ForkingUDPServer"]
 
-if hasattr(_servers, "UnixStreamServer"):
+if hasattr(socket, "AF_UNIX"):
     UnixStreamServer = _servers.UnixStreamServer
     UnixDatagramServer = _servers.UnixDatagramServer
     ThreadingUnixStreamServer = _mixins.ThreadingUnixStreamServer
@@ -39,7 +63,24 @@ if hasattr(_servers, "UnixStreamServer"):
         "UnixDatagramServer",
         "UnixStreamServer",
     ]
-    if hasattr(_mixins, "ForkingUnixStreamServer"):
+    if hasattr(os, "fork"):
         ForkingUnixStreamServer = _mixins.ForkingUnixStreamServer
         ForkingUnixDatagramServer = _mixins.ForkingUnixDatagramServer
         __all__ += ["ForkingUnixDatagramServer", "ForkingUnixStreamServer"]
+
+for _name in __all__:
+    globals()[_name].__module__ = __name__  # where programs find them, and look for them
+
+_ROOMS = (_servers, _mixins, _handlers)
+
+
+class _Face(ModuleType):
+    def __setattr__(self, name: str, value: Any) -> None:
+        current = vars(self).get(name)
+        for room in _ROOMS:
+            if current is not None and vars(room).get(name) is current:
+                setattr(room, name, value)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Face

@@ -136,7 +136,8 @@ class RequestTable:
         self._rows: dict[Row, None] = {}
         self._counters = Counters()
         self._sweeping: Iterator[Row] | None = None
-        self._throttle = Throttle()
+        #: What it logs with; a blocking server's connections, a table each, share their server's.
+        self.throttle = Throttle()
         self._swept_limits: Limits | None = None
         #: Seconds between sweeps: a quarter of the smallest limit, at most one sweep a second.
         self.sweep_interval = 60.0
@@ -184,7 +185,7 @@ class RequestTable:
     def refuse(self, now: float, reason: str, peer: Any) -> None:
         """Count a connection that was turned away, and say why, at most once a second for each reason."""
         self._counters.refused += 1
-        self._throttle.warning(now, f"refused: {reason}", f"refused {peer!r}: {reason}")
+        self.throttle.warning(now, f"refused: {reason}", f"refused {peer!r}: {reason}")
 
     def turn_away(self) -> None:
         """Count a connection that ``verify_request`` turned away."""
@@ -196,11 +197,11 @@ class RequestTable:
 
     def warn(self, now: float, cause: str, text: str) -> None:
         """Log *text*, at most once a second for each *cause*, with a count of those held back."""
-        self._throttle.warning(now, cause, text)
+        self.throttle.warning(now, cause, text)
 
     def limit_passed(self, now: float, name: str, row: Row, figures: str) -> None:
         """Say that a row is closed for passing a limit: one line a second for each limit."""
-        self._throttle.warning(now, name, f"closing {row.peer!r}: {name}: {figures}")
+        self.throttle.warning(now, name, f"closing {row.peer!r}: {name}: {figures}")
 
     # Deadlines
 
@@ -211,7 +212,7 @@ class RequestTable:
         """
         if self._sweeping is None:
             self._sweeping = iter(list(self._rows))
-            self._throttle.flush(now)
+            self.throttle.flush(now)
         rows = list(islice(self._sweeping, self.SLICE))
         for row in rows:
             deadline = row.deadline
