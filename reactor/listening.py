@@ -10,27 +10,30 @@ from time import monotonic
 from typing import Any, Protocol
 
 from reactor.acceptor import ROOM_INTERVAL
-from reactor.backoff import LONGEST_PAUSE
+from reactor.backoff import LONGEST_PAUSE, Backoff
 from reactor.waker import Waker
 
 
 class Server(Protocol):
     """What is asked here of a server."""
 
-    _rest_until: float
-
     def fileno(self) -> int: ...
     def has_room(self) -> bool: ...
 
 
 class Listening:
-    """One selector with the listener of *server* in it, and *waker*, if there is one."""
+    """One selector with the listener of *server* in it, and *waker*, if there is one.
+
+    `backoff`: what the listener has failed at, `None` once a request was taken. `fd`: of the listener.
+    """
 
     def __init__(self, server: Server, selector: selectors.BaseSelector, waker: Waker | None = None) -> None:
         self._server = server
         self._selector = selector
         self._waker = waker
         self._listens = False
+        self._rest_until = 0.0
+        self.backoff: Backoff | None = None
         self.fd = server.fileno()
         if waker is not None:
             selector.register(waker, selectors.EVENT_READ)
@@ -53,15 +56,21 @@ class Listening:
 
     def _rest(self) -> float:
         """Seconds for which to leave the listener alone; 0 is not to."""
-        server = self._server
-        if server._rest_until:
-            left = server._rest_until - monotonic()
+        if self._rest_until:
+            left = self._rest_until - monotonic()
             if left > 0:
                 return left
-            server._rest_until = 0.0
-            if server.fileno() < 0:  # closed while it serves
+            self._rest_until = 0.0
+            if self._server.fileno() < 0:  # closed while it serves
                 return LONGEST_PAUSE
-        return 0.0 if server.has_room() else ROOM_INTERVAL
+        return 0.0 if self._server.has_room() else ROOM_INTERVAL
+
+    def rest_after(self, exc: OSError) -> None:
+        """`get_request` raised *exc*: leave the listener alone for a while, if it would again."""
+        self.backoff = self.backoff or Backoff()
+        pause = self.backoff.failed(exc)
+        if pause:
+            self._rest_until = monotonic() + pause
 
     def _listen(self, listens: bool) -> None:
         self._listens = listens

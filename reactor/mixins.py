@@ -5,12 +5,12 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
-from threading import current_thread, get_ident
+from threading import current_thread
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 from reactor import servers
-from reactor.log import logger
+from reactor.lifecycle import cut_short, drain_deadline
 from reactor.net import host_of
 from reactor.servers import BaseServer, TCPServer, UDPServer
 from reactor.serving import ReactorMixIn
@@ -32,13 +32,6 @@ else:
 
 #: Seconds between looks at children while draining.
 CHILD_POLL = 0.02
-
-
-def cut_short(lost: int) -> None:
-    """Raise ``SystemExit(1)`` if draining leaves requests unfinished; the log counts them."""
-    if lost:
-        logger.warning("draining cut short by drain_timeout: %d requests lost", lost)
-        raise SystemExit(1)
 
 
 class _Threads(list[threading.Thread]):
@@ -147,7 +140,7 @@ class ThreadingMixIn(_Base):
 
     def _finish_requests(self) -> None:
         """Draining: wait for the threads that `server_close` would wait for, but not for ever."""
-        deadline = self._drain_deadline()
+        deadline = drain_deadline(self.limits)
         threads = list(self._threads)
         for thread in threads:
             left = deadline - monotonic()
@@ -217,8 +210,10 @@ if hasattr(os, "fork"):
         def _can_rest(self) -> bool:
             """Whether the server rests while it has `max_children`, so that nothing need wait here."""
             hosted = getattr(self, "_hosted", None)
-            serves = getattr(self, "_thread", None) == get_ident()
-            return serves or (hosted is not None and hosted.active)
+            lifecycle = getattr(self, "_lifecycle", None)
+            return (hosted is not None and hosted.active) or (
+                lifecycle is not None and lifecycle.serves_here()
+            )
 
         def _reap(self) -> None:
             for child in tuple(self.active_children or ()):
@@ -271,7 +266,7 @@ if hasattr(os, "fork"):
 
         def _finish_requests(self) -> None:
             """Draining: wait for the children, but not for ever."""
-            deadline = self._drain_deadline()
+            deadline = drain_deadline(self.limits)
             self._reap()
             while self.active_children and monotonic() < deadline:
                 sleep(CHILD_POLL)  # there is no waiting for one of several with a limit

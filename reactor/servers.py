@@ -9,20 +9,19 @@ Hooks a subclass may override: `server_bind`, `server_activate`, `get_request`, 
 """
 
 import contextlib
-import math
 import os
 import selectors
 import socket
 import sys
 import threading
 from collections.abc import Callable
-from threading import get_ident
 from time import monotonic as time
 from types import TracebackType
 from typing import Any, Self
 
 from reactor.acceptor import Acceptor, cannot_take, runs_in_loop
-from reactor.backoff import Backoff, is_of_one_request
+from reactor.backoff import is_of_one_request
+from reactor.lifecycle import Lifecycle
 from reactor.limits import UNLIMITED, Admission, LimitExceeded, Limits
 from reactor.listening import Listening
 from reactor.log import Throttle, logger
@@ -37,7 +36,7 @@ from reactor.net import (
     release_unix_path,
     unix_path_identity,
 )
-from reactor.signals import SignalWatch, restore_wakeup_fd, set_wakeup_fd
+from reactor.signals import restore_wakeup_fd, set_wakeup_fd
 from reactor.waker import Waker
 
 __all__ = ["BaseServer", "TCPServer", "UDPServer"]
@@ -75,19 +74,16 @@ class BaseServer:
 
     # State made on first use, for subclasses that never call __init__ whole
 
-    #: Set by `shutdown`, cleared at the end of `serve_forever` alone, so none is ever lost.
-    _shutdown_requested = False
-    _draining = False
-    _waker: Waker | None = None
-    _signals: SignalWatch | None = None
-    _stopped: threading.Event | None = None
-    _thread: int | None = None
     _hosted: Acceptor | None = None  # what stands for it in a reactor that it is registered with
-    _listening: Listening | None = None  # what `handle_request` waits with
-    _backoff: Backoff | None = None  # while requests can't be taken
-    _rest_until = 0.0
+    _listening: Listening | None = None  # what it waits with
     _admission: Admission | None = None
     _throttle: Throttle | None = None
+
+    @property
+    def _lifecycle(self) -> Lifecycle:
+        # Two threads may come here first at once, one to serve and one to stop that.
+        mine: Lifecycle | None = vars(self).get("_lifecycle")
+        return mine if mine is not None else vars(self).setdefault("_lifecycle", Lifecycle())
 
     # Serving
 
@@ -104,16 +100,19 @@ class BaseServer:
         `shutdown` and signals take effect at once, whatever *poll_interval* is. Called in any
         thread, one at a time.
         """
-        self._begin_serving()
-        previous = None
+        lifecycle = self._lifecycle
+        lifecycle.begin()
+        waker = previous = None
         try:
-            waker = self._waker = self._waker or Waker()
+            waker = Waker()
+            lifecycle.wake_with(waker.wake)
             previous = set_wakeup_fd(waker.wakeup_fd)
+            self._stop_listening()
             with _ServerSelector() as selector:
-                listening = Listening(self, selector, waker)
-                while not self._shutdown_requested:
+                listening = self._listening = Listening(self, selector, waker)
+                while not lifecycle.stop_requested:
                     ready = listening.wait(poll_interval)
-                    if self._shutdown_requested:
+                    if lifecycle.stop_requested:
                         break
                     if ready:
                         self._handle_request_noblock()
@@ -121,28 +120,13 @@ class BaseServer:
                     if self._throttle is not None:
                         self._throttle.flush(time())
         finally:
+            self._listening = None
             restore_wakeup_fd(previous)
-            self._end_serving()
-        if self._draining:
+            lifecycle.end()
+            if waker is not None:
+                waker.close()
+        if lifecycle.draining:
             self._finish_requests()
-
-    def _begin_serving(self) -> None:
-        if self._thread is not None:
-            raise RuntimeError("serve_forever() is running already")
-        self._stopped = threading.Event()
-        self._thread = get_ident()
-
-    def _end_serving(self) -> None:
-        self._shutdown_requested = False
-        self._thread = None
-        assert self._stopped is not None
-        self._stopped.set()
-
-    def _interrupt(self) -> None:
-        """Have `serve_forever` notice that it is to stop."""
-        waker = self._waker
-        if waker is not None:
-            waker.wake()
 
     def _check_handler_class(self, handler_class: Any) -> None:
         """Raise `TypeError` for what can't be called; mix-ins ask for more."""
@@ -160,15 +144,7 @@ class BaseServer:
         if acceptor is not None and acceptor.active:
             acceptor.reactor.call_in_loop(acceptor.stop)
         else:
-            self._stop_serving()
-
-    def _stop_serving(self) -> None:
-        self._shutdown_requested = True
-        self._interrupt()
-        thread = self._thread
-        stopped = self._stopped  # read after the thread: then it belongs to it, or to a later one
-        if thread not in (None, get_ident()) and stopped is not None:
-            stopped.wait()
+            self._lifecycle.stop()
 
     def drain_on(self, *signums: int) -> None:
         """Drain when one of these signals (`signal.SIGTERM`) comes: take no new request, finish those
@@ -177,31 +153,13 @@ class BaseServer:
         Cut short by that or by a second signal, `serve_forever` raises ``SystemExit(1)``. Main
         thread only (`ValueError` elsewhere), which has to be the one that serves.
         """
-        if not signums:
-            raise TypeError("drain_on() takes at least one signal, such as signal.SIGTERM")
-        if self._signals is None:
-            self._signals = SignalWatch()
-        for signum in signums:
-            self._signals.watch(signum, _call_at_once, self._drain_signalled, ())
-
-    def _drain_signalled(self) -> None:
-        if self._draining:
-            self._abandon_requests()
-            logger.warning("draining cut short by a second signal")
-            raise SystemExit(1)
-        self._draining = self._shutdown_requested = True
-        self._interrupt()
+        self._lifecycle.drain_on(signums, self._abandon_requests)
 
     def _finish_requests(self) -> None:
-        """Wait for requests that are under way elsewhere; here there are none."""
+        """Draining: wait for requests that are under way elsewhere; here there are none."""
 
     def _abandon_requests(self) -> None:
         """Leave them to themselves: `server_close` has nothing to wait for."""
-
-    def _drain_deadline(self) -> float:
-        """Until when to wait for them, on the monotonic clock; for ever if ``drain_timeout`` is off."""
-        timeout = (self.limits or Limits()).drain_timeout
-        return math.inf if timeout is None else time() + timeout
 
     def service_actions(self) -> None:
         """Called by `serve_forever` each time round; for a subclass or mix-in to tidy up."""
@@ -236,9 +194,10 @@ class BaseServer:
         try:
             request, client_address = self.get_request()
         except OSError as exc:
-            self._rest_after(exc)
+            self._could_not_take(exc)
             return
-        self._backoff = None
+        if self._listening is not None:
+            self._listening.backoff = None
         if self.limits is not None and self._refuse(request, client_address):
             return
         if not self.verify_request(request, client_address):
@@ -253,17 +212,16 @@ class BaseServer:
             self.shutdown_request(request)
             raise
 
-    def _rest_after(self, exc: OSError) -> None:
-        """`get_request` failed: take no request for a while, if the next try would fail as well."""
+    def _could_not_take(self, exc: OSError) -> None:
+        """`get_request` failed."""
         if isinstance(exc, BlockingIOError):
             return  # somebody else has taken it
         if is_of_one_request(exc):
             logger.debug("%r: a request was gone before it was taken: %s", self, exc)
             return
         self.throttle.warning(time(), type(exc).__name__, cannot_take(self, exc))
-        self._backoff = self._backoff or Backoff()
-        pause = self._backoff.failed(exc)
-        self._rest_until = time() + pause if pause else 0.0
+        if self._listening is not None:
+            self._listening.rest_after(exc)
 
     def _refuse(self, request: Any, client_address: Any) -> bool:
         """Whether the limits turn this request away; done, if so."""
@@ -299,7 +257,7 @@ class BaseServer:
             with contextlib.suppress(RuntimeError):  # that reactor has just been closed
                 acceptor.reactor.call_soon_threadsafe(acceptor.come_back)
         else:
-            self._interrupt()
+            self._lifecycle.wake()
 
     def event_handler(self, reactor: Reactor) -> Acceptor:
         """What a reactor registers for this server: one request at a time."""
@@ -311,19 +269,16 @@ class BaseServer:
 
     @property
     def __shutdown_request(self) -> bool:
-        return self._shutdown_requested
+        return self._lifecycle.stop_requested
 
     @__shutdown_request.setter
     def __shutdown_request(self, value: bool) -> None:
-        self._shutdown_requested = value
-        if value:
-            self._interrupt()
+        self._lifecycle.stop_requested = value
+        self._lifecycle.wake()
 
     @property
     def __is_shut_down(self) -> threading.Event:
-        if self._stopped is None:
-            self._stopped = threading.Event()
-        return self._stopped
+        return self._lifecycle.stopped
 
     # Hooks
 
@@ -345,17 +300,13 @@ class BaseServer:
 
     def server_close(self) -> None:
         """Release what the server holds, ending `serve_forever` first. Calling it again does nothing."""
-        if self._thread is not None:
-            self._stop_serving()
+        if self._lifecycle.serving:
+            self._lifecycle.stop()
         acceptor, self._hosted = self._hosted, None
         if acceptor is not None:
             acceptor.reactor.call_in_loop(acceptor.stop)
-        if self._signals is not None:
-            self._signals.restore()
+        self._lifecycle.restore_signals()
         self._stop_listening()
-        waker, self._waker = self._waker, None
-        if waker is not None:
-            waker.close()
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         """Make a handler, which does the work."""
@@ -383,10 +334,6 @@ class BaseServer:
 
     def _request_named(self, client_address: Any) -> str:
         return f"the request from {client_address!r}"
-
-
-def _call_at_once(callback: Callable[..., object], *args: Any) -> None:
-    callback(*args)
 
 
 class TCPServer(BaseServer):

@@ -81,14 +81,15 @@ class ReactorMixIn(_Base):
         Raises ``SystemExit(1)`` when draining was cut short, `RuntimeError` for a server that is
         registered with a reactor of somebody else's.
         """
-        self._begin_serving()
+        self._lifecycle.begin()
         try:
             reactor = self._own_reactor(poll_interval)
-            if self._shutdown_requested:
+            self._lifecycle.wake_with(reactor.stop)
+            if self._lifecycle.stop_requested:
                 reactor.stop()
             reactor.run()
         finally:
-            self._end_serving()
+            self._lifecycle.end()
             if self._close_when_stopped:
                 self._close_reactor()
 
@@ -139,10 +140,6 @@ class ReactorMixIn(_Base):
             self._hosted.service_every(poll_interval)
         return reactor
 
-    def _interrupt(self) -> None:
-        if self._reactor is not None:
-            self._reactor.stop()
-
     def event_handler(self, reactor: Reactor) -> Acceptor:
         """What a reactor registers for this server: many requests in a turn."""
         if self._reactor is None:
@@ -162,7 +159,7 @@ class ReactorMixIn(_Base):
         at once. Registered with somebody else's reactor, this server is unregistered there.
         """
         if self._owns_reactor or self._reactor is None:
-            self._stop_serving()
+            self._lifecycle.stop()
         else:
             super().shutdown()
 
@@ -176,7 +173,7 @@ class ReactorMixIn(_Base):
             self._close_here()
             return
         if self._owns_reactor and reactor.thread not in (None, threading.get_ident()):
-            self._stop_serving()
+            self._lifecycle.stop()
         reactor.call_in_loop(self._close_here)
 
     def _close_here(self) -> None:

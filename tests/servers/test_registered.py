@@ -137,7 +137,7 @@ class stopping_whatever_happens:
 
     def stop(self):
         self.astray = True
-        self.server._stop_serving()
+        self.server._lifecycle.stop()
 
     def __exit__(self, *exc_info):
         self.timer.cancel()
