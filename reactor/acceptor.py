@@ -16,7 +16,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any, Protocol
 
-from reactor.backoff import FIRST_PAUSE, LONGEST_PAUSE, Backoff, is_of_one_request
+from reactor.backoff import FIRST_PAUSE, Backoff, is_of_one_request
 from reactor.datagram import DatagramSocket
 from reactor.events import EVENT_READ, EVENT_WRITE, EventHandler, event_handler_of
 from reactor.limits import Admission
@@ -233,7 +233,7 @@ class Acceptor(EventHandler):
 
 def cannot_take(server: Any, exc: OSError) -> str:
     """The log's line for a `get_request` that failed."""
-    return f"{server!r} cannot take a request: {exc!r}; it tries again within {LONGEST_PAUSE:g} s"
+    return f"{server!r} cannot take a request: {exc!r}"
 
 
 def runs_in_loop(server: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Proves that the README's programs run as they stand there, but for the port."""
+"""Proves that the programs in README.md and docs/servers.md run as they stand there, but for the port."""
 
 import os
 import re
@@ -10,26 +10,40 @@ from pathlib import Path
 
 import pytest
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.S)
+from tests.support.servers import FORKS
+
+ROOT = Path(__file__).parents[2]
 PATIENCE = 20.0
 
 
-@pytest.mark.parametrize("program", PROGRAMS, ids=["classic", "coroutine", "state-machine", "one-loop"])
-def test_a_program_of_the_readme_serves(program, monkeypatch):
+def programs(name, *ids):
+    """The programs in a document, named by *ids*."""
+    found = re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(encoding="utf-8"), re.S)
+    return [pytest.param(each, id=f"{name}-{word}") for each, word in zip(found, ids, strict=True)]
+
+
+@FORKS
+@pytest.mark.parametrize(
+    "program",
+    programs("README.md", "classic", "coroutine", "state-machine", "one-loop")
+    + programs("docs/servers.md", "blocking", "threads", "processes", "table", "slow-work", "dual-stack"),
+)
+def test_a_program_in_a_document_serves(program, monkeypatch):
     """In the main thread, as its reader runs it; the client is the other thread and ends it."""
     reader, writer = os.pipe()
     monkeypatch.setattr(sys, "stdin", open(reader))  # noqa: SIM115 - closed below
-    scope: dict = {}
+    scope: dict = {"__name__": "__main__"}
     answers = []
 
     def client():
         try:
             while "server" not in scope or not scope["server"].fileno():
                 served.wait(0.01)
-            with socket.create_connection(scope["server"].server_address, PATIENCE) as peer:
+            port = scope["server"].server_address[1]
+            with socket.create_connection(("localhost", port), PATIENCE) as peer:
                 peer.sendall(b"hello SocketServer\n")
                 answers.append(peer.makefile("rb").readline())
+                peer.shutdown(socket.SHUT_RDWR)  # a forked child holds a copy of it
         finally:
             if "reactor" in scope:
                 os.kill(os.getpid(), signal.SIGTERM)
@@ -40,7 +54,7 @@ def test_a_program_of_the_readme_serves(program, monkeypatch):
     thread = threading.Thread(target=client)
     thread.start()
     try:
-        exec(compile(program.replace("5639", "0"), "README.md", "exec"), scope)
+        exec(compile(program.replace("5639", "0"), "a document", "exec"), scope)
     finally:
         thread.join()
         sys.stdin.close()
