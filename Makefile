@@ -3,7 +3,7 @@
 #   ARGS='...'    more arguments for pytest, the benchmarks or the echo server
 
 .NOTPARALLEL:
-.PHONY: help run-echo test lint format bench bench-quick clean
+.PHONY: help run-echo test lint format conformance bench bench-quick clean
 
 export PYTHON
 
@@ -27,6 +27,9 @@ format: ## let ruff mend what it can
 	@.ci/environment lint default -e '.[lint,test]'
 	.venv/lint/bin/ruff check --fix-only .
 	.venv/lint/bin/ruff format .
+
+conformance: ## run CPython's own suites and released programs with our socketserver; ARGS=--standard for theirs
+	@.ci/conformance $(ARGS)
 
 bench: ## run the benchmarks
 	@.ci/environment bench default -e . -r benchmarks/requirements.txt

@@ -19,10 +19,8 @@ from typing import Any, Protocol
 from reactor.backoff import FIRST_PAUSE, Backoff, is_of_one_request
 from reactor.datagram import DatagramSocket
 from reactor.events import EVENT_READ, EVENT_WRITE, EventHandler, event_handler_of
-from reactor.limits import Admission
 from reactor.log import logger
 from reactor.loop import Reactor
-from reactor.net import host_of
 from reactor.timers import Timer
 
 SERVICE_INTERVAL = 0.5
@@ -54,10 +52,14 @@ class Accepting(Enum):
     STOPPED = "stopped"
 
 
+def _no_refusal(client_address: Any) -> None:
+    return None
+
+
 class Acceptor(EventHandler):
     """Registered in place of its *server* in *reactor*, whose thread it belongs to.
 
-    *per_turn*: requests taken in one turn. *admission*: who is let in, by the server's limits.
+    *per_turn*: requests taken in one turn. *refusal*: why the server's limits turn a client away.
     The listener is made non-blocking until `stop`. Closing it closes the server.
     """
 
@@ -68,18 +70,19 @@ class Acceptor(EventHandler):
         *,
         per_turn: int = 1,
         may_block: bool = False,
-        admission: Admission | None = None,
+        refusal: Callable[[Any], str | None] = _no_refusal,
     ) -> None:
         self.server = server
         self.reactor = reactor
         self.may_block = may_block  # type: ignore[misc]
         self._per_turn = per_turn
-        self._admission = admission
+        self._refusal = refusal
         #: Requests that were turned away or failed before they were under way.
         self.dismissed = 0
         self._state = Accepting.STOPPED
         self._backoff = Backoff()
-        self._has_room: Callable[[], bool] = getattr(server, "has_room", lambda: True)
+        self._has_room: Callable[[], bool] = getattr(server, "_has_room", lambda: True)
+        self._flush_log: Callable[[], None] = getattr(server, "_flush_log", lambda: None)
         self._timeout: float | None = None
         self._service: Timer | None = None
         #: What a datagram server's handlers send with.
@@ -183,7 +186,7 @@ class Acceptor(EventHandler):
         server, requests = self.server, self.reactor.requests
         taken = False
         try:
-            refusal = None if self._admission is None else self._admission.refusal(host_of(client_address))
+            refusal = self._refusal(client_address)
             if refusal is not None:
                 requests.refuse(self.reactor.now, refusal, client_address)
             elif server.verify_request(request, client_address):
@@ -229,6 +232,7 @@ class Acceptor(EventHandler):
 
     def _service_actions(self) -> None:
         self.server.service_actions()
+        self._flush_log()
 
 
 def cannot_take(server: Any, exc: OSError) -> str:
@@ -238,8 +242,8 @@ def cannot_take(server: Any, exc: OSError) -> str:
 
 def runs_in_loop(server: Any) -> bool:
     """Whether a classic server runs its handlers where its requests are taken, and they may wait."""
-    # A forking server of the standard library waits when it has `max_children`; ours rests.
-    forks = hasattr(server, "collect_children") and hasattr(server, "event_handler")
+    # The standard library's forking mix-in waits when there are `max_children`; ours on ours rests.
+    forks = hasattr(server, "_can_rest") and hasattr(server, "event_handler")
     elsewhere = forks or hasattr(server, "process_request_thread")
     return not elsewhere and hasattr(server, "request_queue_size") and is_stream(server)
 
@@ -269,7 +273,10 @@ class StandardAcceptor(Acceptor):
             super()._service_actions()
 
 
-@event_handler_of.register
-def _(server: socketserver.BaseServer, reactor: Reactor) -> EventHandler:
+def _standard_acceptor(server: Any, reactor: Reactor) -> EventHandler:
     """The standard library's servers, one request at a time."""
-    return StandardAcceptor(server, reactor, may_block=runs_in_loop(server))  # type: ignore[arg-type]
+    return StandardAcceptor(server, reactor, may_block=runs_in_loop(server))
+
+
+if hasattr(socketserver, "BaseServer"):  # not while our face is being loaded in that module's place
+    event_handler_of.register(socketserver.BaseServer, _standard_acceptor)

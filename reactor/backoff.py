@@ -36,15 +36,18 @@ IN_A_ROW = 16
 
 def is_of_one_request(exc: OSError) -> bool:
     """Whether *exc* says that one client is gone, or answers an earlier datagram."""
-    return isinstance(exc, ConnectionError | InterruptedError) or exc.errno in PEER_GONE
+    of_one = isinstance(exc, ConnectionError | InterruptedError | TimeoutError)
+    return of_one or exc.errno in PEER_GONE
 
 
 class Backoff:
-    """One listener's failures. Knows no clock; belongs to the thread that takes requests."""
+    """One listener's failures. `until`: when its rest ends, by its owner's clock; this knows none.
+    Belongs to the thread that takes requests."""
 
-    __slots__ = ("_failures", "_pause")
+    __slots__ = ("_failures", "_pause", "until")
 
     def __init__(self) -> None:
+        self.until = 0.0
         self.succeeded()
 
     def succeeded(self) -> None:
@@ -59,6 +62,7 @@ class Backoff:
         self._failures += 1
         if exc.errno not in _LISTENER and self._failures < IN_A_ROW:
             return 0.0
+        self._failures = 0
         pause = self._pause
         self._pause = min(pause * 2, LONGEST_PAUSE)
         return pause

@@ -12,7 +12,6 @@ A server or connector with a reactor adopts a connection instead: nothing of the
 until the constructor has returned; then it opens, in the loop.
 """
 
-import contextlib
 import io
 import selectors
 import socket
@@ -23,7 +22,7 @@ from functools import partial
 from typing import Any, BinaryIO
 
 from reactor.connection import Connection
-from reactor.limited import RequestMeter, bound, limited_reader, limited_writer
+from reactor.limited import RequestMeter, limited_reader, limited_writer
 from reactor.limits import UNLIMITED, Limits
 from reactor.log import Throttle, logger
 from reactor.loop import Reactor
@@ -64,9 +63,6 @@ class BaseRequestHandler:
 
     def drive_blocking(self) -> None:
         """Do it all here and now."""
-        limits = limits_of(self.server)
-        if limits is not None:
-            bound(self.request, limits)
         self.setup()
         try:
             self.handle()
@@ -74,15 +70,9 @@ class BaseRequestHandler:
             self.finish()
 
 
-def limits_of(server: Any) -> Limits | None:
-    """The limits that a server sets its handlers; one that is not ours sets none."""
-    limits = getattr(server, "limits", None)
-    return limits if isinstance(limits, Limits) else None
-
-
 def throttle_of(server: Any) -> Throttle:
     """What logs for all handlers of one server."""
-    throttle = getattr(server, "throttle", None)
+    throttle = getattr(server, "_log_throttle", None)
     return throttle if isinstance(throttle, Throttle) else Throttle()
 
 
@@ -109,8 +99,8 @@ class StreamRequestHandler(BaseRequestHandler):
             self.connection.settimeout(self.timeout)
         if self.disable_nagle_algorithm:
             self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
-        limits = limits_of(self.server)
-        if limits is not None:
+        limits = getattr(self.server, "limits", None)
+        if isinstance(limits, Limits):
             self._open_limited(limits)
             return
         self.rfile = self.connection.makefile("rb", self.rbufsize)
@@ -120,7 +110,8 @@ class StreamRequestHandler(BaseRequestHandler):
             self.wfile = self.connection.makefile("wb", self.wbufsize)
 
     def _open_limited(self, limits: Limits) -> None:
-        meter = RequestMeter(self.connection, limits, throttle_of(self.server), self.client_address)
+        throttle = throttle_of(self.server)
+        meter = RequestMeter(self.connection, limits, self.timeout, throttle, self.client_address)
         self.rfile = limited_reader(self.connection, meter, self.rbufsize)
         if self.wbufsize == 0:
             self.wfile = _SocketWriter(meter)
@@ -129,8 +120,10 @@ class StreamRequestHandler(BaseRequestHandler):
 
     def finish(self) -> None:
         if not self.wfile.closed:
-            with contextlib.suppress(OSError):  # the peer may be gone
+            try:
                 self.wfile.flush()
+            except OSError:
+                pass  # the peer may be gone
         self.wfile.close()
         self.rfile.close()
 
@@ -144,9 +137,9 @@ class _SocketWriter(io.BufferedIOBase):
     def writable(self) -> bool:
         return True
 
-    def write(self, data: Any) -> int:
-        self._sock.sendall(data)
-        with memoryview(data) as view:
+    def write(self, b: Any) -> int:
+        self._sock.sendall(b)
+        with memoryview(b) as view:
             return view.nbytes
 
     def fileno(self) -> int:
@@ -191,15 +184,17 @@ class ConnectionRequestHandler(Connection, BaseRequestHandler):
     def drive_blocking(self) -> None:
         """Run a private reactor with this one connection in it; what the handler raised is raised."""
         timeout = self.request.gettimeout()
-        limits = limits_of(self.server)
+        limits = getattr(self.server, "limits", None)
         selector = selectors.PollSelector() if hasattr(selectors, "PollSelector") else None
         try:
             self.request.setblocking(False)
             reactor = PrivateReactor(selector)
             with reactor:
-                if limits is not None:
+                if isinstance(limits, Limits):
                     reactor.requests.throttle = throttle_of(self.server)
-                self._adopt(self.request, self.client_address, reactor, limits or UNLIMITED)
+                else:
+                    limits = UNLIMITED
+                self._adopt(self.request, self.client_address, reactor, limits)
                 reactor.call_soon(self._open)
                 reactor.run()
         finally:

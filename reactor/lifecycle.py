@@ -6,9 +6,8 @@ comes too early ends the next `serve_forever`, and none is ever lost.
 """
 
 import math
-import threading
 from collections.abc import Callable
-from threading import get_ident
+from threading import Event, get_ident
 from time import monotonic
 from typing import Any
 
@@ -17,16 +16,32 @@ from reactor.log import logger
 from reactor.signals import SignalWatch
 
 
+class _ShutDown(Event):
+    """Remembers that it was cleared: a program with a `serve_forever` of its own does that, and sets it."""
+
+    cleared = False
+
+    def clear(self) -> None:
+        self.cleared = True
+        super().clear()
+
+    def set(self) -> None:
+        self.cleared = False
+        super().set()
+
+
 class Lifecycle:
     """`stop_requested`: whether serving is to end. `draining`: whether a signal asked for that.
-    `stopped`: set when serving has ended. Any thread may use it, but for `begin` and `end`."""
+    `shut_down`: an event, set when serving has ended, cleared when it begins. Any thread may use
+    all this, but for `begin` and `end`."""
 
-    __slots__ = ("_signals", "_thread", "_wake", "draining", "stop_requested", "stopped")
+    __slots__ = ("_ended", "_signals", "_thread", "_wake", "draining", "shut_down", "stop_requested")
 
     def __init__(self) -> None:
         self.stop_requested = False
         self.draining = False
-        self.stopped = threading.Event()
+        self.shut_down: Event = _ShutDown()
+        self._ended = Event()  # of this serving, and no later one
         self._thread: int | None = None
         self._wake: Callable[[], None] | None = None
         self._signals: SignalWatch | None = None
@@ -44,7 +59,8 @@ class Lifecycle:
         """The calling thread serves from now on. Raises `RuntimeError` while one does already."""
         if self._thread is not None:
             raise RuntimeError("serve_forever() is running already")
-        self.stopped = threading.Event()
+        self.shut_down.clear()
+        self._ended = Event()
         self._thread = get_ident()
 
     def wake_with(self, wake: Callable[[], None]) -> None:
@@ -56,7 +72,8 @@ class Lifecycle:
         self._wake = None
         self.stop_requested = False
         self._thread = None
-        self.stopped.set()
+        self._ended.set()
+        self.shut_down.set()
 
     def wake(self) -> None:
         """Have the serving thread look around; does nothing while nobody serves."""
@@ -73,9 +90,11 @@ class Lifecycle:
         """Have serving end, and wait until it has, unless this is the thread that serves."""
         self.request_stop()
         thread = self._thread
-        stopped = self.stopped  # read after the thread: then it belongs to it, or to a later one
-        if thread not in (None, get_ident()):
-            stopped.wait()
+        ended = self._ended  # read after the thread: then it belongs to it, or to a later one
+        if thread is None and getattr(self.shut_down, "cleared", False):
+            self.shut_down.wait()
+        elif thread not in (None, get_ident()):
+            ended.wait()
 
     # Draining
 

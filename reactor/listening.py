@@ -17,31 +17,34 @@ from reactor.waker import Waker
 class Server(Protocol):
     """What is asked here of a server."""
 
+    _backoff: Backoff | None
+
     def fileno(self) -> int: ...
-    def has_room(self) -> bool: ...
+    def _has_room(self) -> bool: ...
 
 
 class Listening:
-    """One selector with the listener of *server* in it, and *waker*, if there is one.
-
-    `backoff`: what the listener has failed at, `None` once a request was taken. `fd`: of the listener.
+    """One selector with the listener of *server* in it, and *waker*, if there is one. `fd`: of the
+    listener, when it was last watched.
     """
 
     def __init__(self, server: Server, selector: selectors.BaseSelector, waker: Waker | None = None) -> None:
         self._server = server
+        self._has_room = server._has_room
         self._selector = selector
         self._waker = waker
         self._listens = False
-        self._rest_until = 0.0
-        self.backoff: Backoff | None = None
-        self.fd = server.fileno()
+        self.fd = -1
         if waker is not None:
             selector.register(waker, selectors.EVENT_READ)
 
     def wait(self, timeout: float | None) -> bool:
         """Whether a request is there, which may take *timeout* seconds. False also when it was woken,
         or rests and should be asked again."""
-        rest = self._rest()
+        backoff = self._server._backoff
+        rest = 0.0 if backoff is None else self._rest(backoff)
+        if not rest and not self._has_room():
+            rest = ROOM_INTERVAL
         if rest and (timeout is None or rest < timeout):
             timeout = rest
         if self._listens is bool(rest):
@@ -54,28 +57,17 @@ class Listening:
                 ready = True
         return ready
 
-    def _rest(self) -> float:
+    def _rest(self, backoff: Backoff) -> float:
         """Seconds for which to leave the listener alone; 0 is not to."""
-        if self._rest_until:
-            left = self._rest_until - monotonic()
-            if left > 0:
-                return left
-            self._rest_until = 0.0
-            if self._server.fileno() < 0:  # closed while it serves
-                return LONGEST_PAUSE
-        return 0.0 if self._server.has_room() else ROOM_INTERVAL
-
-    def rest_after(self, exc: OSError) -> None:
-        """`get_request` raised *exc*: leave the listener alone for a while, if it would again."""
-        self.backoff = self.backoff or Backoff()
-        pause = self.backoff.failed(exc)
-        if pause:
-            self._rest_until = monotonic() + pause
+        left = backoff.until - monotonic()
+        if left > 0:
+            return left
+        return LONGEST_PAUSE if self._server.fileno() < 0 else 0.0  # closed while it serves
 
     def _listen(self, listens: bool) -> None:
         self._listens = listens
         if listens:
-            self._selector.register(self._server, selectors.EVENT_READ)
+            self.fd = self._selector.register(self._server, selectors.EVENT_READ).fd
         else:
             self._selector.unregister(self._server)
 

@@ -34,6 +34,11 @@ else:
 CHILD_POLL = 0.02
 
 
+def _has_settings(server: BaseServer) -> bool:
+    """Whether the mix-in is on a server of ours: the standard library's know nothing of limits."""
+    return isinstance(server, BaseServer)
+
+
 class _Threads(list[threading.Thread]):
     """The threads that `server_close` waits for: those that are no daemons and still run."""
 
@@ -87,7 +92,8 @@ class ThreadingMixIn(_Base):
     block_on_close = True
     max_threads: int | None = None
     _threads: "_Threads | _NoThreads" = _NoThreads()
-    _counted: "dict[int, str | None] | None" = None  # the hosts of requests under way, by their id
+    _running: "set[threading.Thread] | None" = None  # where there is a limit to them
+    _thread_hosts: "dict[threading.Thread, str | None] | None" = None  # of those that count as connections
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """What the thread does."""
@@ -96,47 +102,63 @@ class ThreadingMixIn(_Base):
         except Exception:
             self.handle_error(request, client_address)
         finally:
-            self._leave(request)  # before the client can see the end and come again
+            if self._thread_hosts is not None:
+                self._uncount_connection(current_thread())  # before the client sees the end and comes again
             self.shutdown_request(request)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Start a thread for the request."""
-        if self.block_on_close:
-            vars(self).setdefault("_threads", _Threads())
-        target = self.process_request_thread
-        if self.max_threads is not None or getattr(self, "limits", None) is not None:
-            target = self._process_counted
-            self._enter(request, client_address)
+        if self.block_on_close and "_threads" not in vars(self):
+            self._threads = _Threads()
+        counted = _has_settings(self) and (self.max_threads is not None or self.limits is not None)
+        target = self._process_counted if counted else self.process_request_thread
         thread = threading.Thread(target=target, args=(request, client_address))
         thread.daemon = self.daemon_threads
         self._threads.append(thread)
+        if counted:
+            self._count(thread, client_address)
         try:
             thread.start()
         except BaseException:
-            self._leave(request)
+            if counted:
+                self._uncount(thread)
             raise
 
-    def has_room(self) -> bool:
+    def _has_room(self) -> bool:
         """Whether there may be one more thread now."""
-        return self.max_threads is None or len(self._counted or ()) < self.max_threads
+        return self.max_threads is None or len(self._running or ()) < self.max_threads
+
+    def _check_settings(self) -> None:
+        super()._check_settings()
+        most = self.max_threads
+        if most is not None and (isinstance(most, bool) or not isinstance(most, int)):
+            raise TypeError(f"max_threads must be a whole number or None, not {most!r}")
+        if most is not None and most < 1:
+            raise ValueError(f"max_threads must be at least 1 (None for no limit), not {most}")
 
     def _process_counted(self, request: Any, client_address: Any) -> None:
         try:
             self.process_request_thread(request, client_address)
         finally:
-            self._leave(request)  # a subclass has its own `process_request_thread`
+            self._uncount(current_thread())
 
-    def _enter(self, request: Any, client_address: Any) -> None:
-        if self._counted is None:
-            self._counted = {}
-        host = self._counted[id(request)] = host_of(client_address)
-        self.admission.enter(host)
+    def _count(self, thread: threading.Thread, client_address: Any) -> None:
+        if self._running is None or self._thread_hosts is None:
+            self._running, self._thread_hosts = set(), {}
+        self._running.add(thread)
+        host = self._thread_hosts[thread] = host_of(client_address)
+        self._admissions.enter(host)
 
-    def _leave(self, request: Any) -> None:
-        if self._counted is not None and id(request) in self._counted:
-            self.admission.leave(self._counted.pop(id(request)))
-            if self.max_threads is not None:
-                self._room_made()
+    def _uncount(self, thread: threading.Thread) -> None:
+        self._uncount_connection(thread)
+        if self._running is not None:
+            self._running.discard(thread)
+        if self.max_threads is not None:
+            self._room_made()
+
+    def _uncount_connection(self, thread: threading.Thread) -> None:
+        if self._thread_hosts is not None and thread in self._thread_hosts:
+            self._admissions.leave(self._thread_hosts.pop(thread))
 
     def _finish_requests(self) -> None:
         """Draining: wait for the threads that `server_close` would wait for, but not for ever."""
@@ -172,7 +194,9 @@ if hasattr(os, "fork"):
         active_children: "set[int] | None" = None
         max_children = 40
         block_on_close = True
-        _hosts: "dict[int, str | None] | None" = None  # of the children's clients, where there are limits
+        _child_hosts: "dict[int, str | None] | None" = (
+            None  # of the children's clients, where there are limits
+        )
 
         def collect_children(self, *, blocking: bool = False) -> None:
             """Wait for children that have ended; with *blocking*, for all. At `max_children` it waits
@@ -185,13 +209,10 @@ if hasattr(os, "fork"):
                 except ChildProcessError:  # somebody else has waited for them
                     for child in self.active_children.copy():
                         self._discard(child)
+                except OSError:
+                    break
             for child in self.active_children.copy():
                 self._collect(child, 0 if blocking else os.WNOHANG)
-
-        def handle_request(self) -> None:
-            """Handle one request, as the server does, and collect children that have ended."""
-            self._reap()
-            return super().handle_request()
 
         def handle_timeout(self) -> None:
             """Collect children after a timeout of `handle_request`."""
@@ -201,10 +222,12 @@ if hasattr(os, "fork"):
             """Collect children while serving."""
             self.collect_children()
 
-        def has_room(self) -> bool:
+        def _has_room(self) -> bool:
             """Whether there may be one more child now. Waits for none."""
             if len(self.active_children or ()) >= self.max_children:
                 self._reap()
+            elif not self._can_rest():  # in `handle_request`, which has no `service_actions`
+                self.collect_children()
             return len(self.active_children or ()) < self.max_children
 
         def _can_rest(self) -> bool:
@@ -224,14 +247,16 @@ if hasattr(os, "fork"):
                 pid, _ = os.waitpid(child, options)
             except ChildProcessError:
                 pid = child  # somebody else has waited for it
+            except OSError:
+                return
             if pid:
                 self._discard(child)
 
         def _discard(self, child: int) -> None:
             assert self.active_children is not None
             self.active_children.discard(child)
-            if self._hosts is not None and child in self._hosts:
-                self.admission.leave(self._hosts.pop(child))
+            if self._child_hosts is not None and child in self._child_hosts:
+                self._admissions.leave(self._child_hosts.pop(child))
 
         def process_request(self, request: Any, client_address: Any) -> None:
             """Fork a child for the request."""
@@ -240,10 +265,10 @@ if hasattr(os, "fork"):
                 if self.active_children is None:
                     self.active_children = set()
                 self.active_children.add(pid)
-                if getattr(self, "limits", None) is not None:
-                    self._hosts = self._hosts or {}
-                    host = self._hosts[pid] = host_of(client_address)
-                    self.admission.enter(host)
+                if _has_settings(self) and self.limits is not None:
+                    self._child_hosts = self._child_hosts or {}
+                    host = self._child_hosts[pid] = host_of(client_address)
+                    self._admissions.enter(host)
                 self.close_request(request)
                 return
             # In the child, which must not return whatever happens.
@@ -260,9 +285,11 @@ if hasattr(os, "fork"):
                 finally:
                     os._exit(status)
 
-        def _refuse(self, request: Any, client_address: Any) -> bool:
-            self._reap()  # for those that have ended count no longer
-            return super()._refuse(request, client_address)
+        def _refusal(self, client_address: Any) -> str | None:
+            if super()._refusal(client_address) is None:
+                return None
+            self._reap()  # a child counts until it is collected
+            return super()._refusal(client_address)
 
         def _finish_requests(self) -> None:
             """Draining: wait for the children, but not for ever."""

@@ -5,6 +5,7 @@ Everything here is about addresses, descriptors and errno; nothing knows of loop
 
 import contextlib
 import errno
+import math
 import os
 import select
 import socket
@@ -31,6 +32,9 @@ PEER_GONE = frozenset(
 _INET = {socket.AF_INET: 2, socket.AF_INET6: 4}
 _UNIX = getattr(socket, "AF_UNIX", None)
 
+#: Seconds; the system counts milliseconds in an int.
+LONGEST_WAIT = 1_000_000.0
+
 
 def check_address(family: int, address: Any) -> None:
     """Raise `TypeError` unless *address* has the shape that *family* takes, saying which that is.
@@ -54,19 +58,21 @@ def check_address(family: int, address: Any) -> None:
 def family_for(family: int, address: Any, dual_stack: bool | None) -> int:
     """The family of a server's socket: *family*, or ``AF_INET6`` where *address* or *dual_stack* needs it.
 
-    Raises `ValueError` where *dual_stack* can't be had, saying why.
+    Raises `ValueError` where *dual_stack* can't be had, saying why. An address of the wrong shape
+    is left to whoever binds it.
     """
     if family not in _INET:
         if dual_stack is not None:
             raise ValueError("dual_stack is for servers of IP addresses")
         return family
-    host = os.fsdecode(address[0])
-    if dual_stack:
-        if not socket.has_dualstack_ipv6():
-            raise ValueError("dual_stack: this system has no sockets for IPv4 and IPv6 together")
-        if _is_ipv4(host):
-            raise ValueError(f"dual_stack: {host} is an IPv4 address; '' stands for all of both kinds")
-    return socket.AF_INET6 if dual_stack or ":" in host else family
+    if not (isinstance(address, tuple) and address and isinstance(address[0], str | bytes | bytearray)):
+        return family
+    host = address[0] if isinstance(address[0], str) else bytes(address[0]).decode("latin-1")
+    if dual_stack and not socket.has_dualstack_ipv6():
+        raise ValueError("dual_stack: this system has no sockets for IPv4 and IPv6 together")
+    if dual_stack is not None and _is_ipv4(host):
+        raise ValueError(f"dual_stack: {host} is an IPv4 address; '' stands for every address")
+    return socket.AF_INET6 if dual_stack is not None or ":" in host else family
 
 
 def _is_ipv4(host: str) -> bool:
@@ -92,9 +98,30 @@ def host_of(peer: Any) -> str | None:
     return str(peer[0]) if isinstance(peer, tuple) and peer else None
 
 
-def peer_is_gone(sock: Any) -> bool:
-    """Whether a connection is broken, or over in both directions. Says no when in doubt."""
+def is_ready(sock: Any, timeout: float, *, writing: bool) -> bool:
+    """Whether *sock* can be written to, or else read from, within *timeout* seconds.
+
+    Says yes to what can't be waited for, and to TLS with bytes that were decrypted already: the
+    operation itself then tells.
+    """
+    if not writing and getattr(sock, "pending", int)():
+        return True
+    timeout = min(timeout, LONGEST_WAIT)
     try:
+        if hasattr(select, "poll"):
+            poll = select.poll()
+            poll.register(sock, select.POLLOUT if writing else select.POLLIN)
+            return bool(poll.poll(math.ceil(timeout * 1000)))
+        return any(select.select([] if writing else [sock], [sock] if writing else [], [], timeout))
+    except (TypeError, ValueError, OSError):
+        return True
+
+
+def peer_is_gone(sock: Any) -> bool:
+    """Whether a connection is broken, closed here, or over in both directions. Says no when in doubt."""
+    try:
+        if sock.fileno() < 0:
+            return True
         poll = select.poll()
         poll.register(sock, 0)
         return bool(poll.poll(0))  # POLLERR and POLLHUP need not be asked for

@@ -15,13 +15,14 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
-from time import monotonic as time
-from types import TracebackType
-from typing import Any, Self
+from time import monotonic
+from time import monotonic as time  # the name that programs patch
+from typing import TYPE_CHECKING, Any, Self
 
 from reactor.acceptor import Acceptor, cannot_take, runs_in_loop
-from reactor.backoff import is_of_one_request
+from reactor.backoff import Backoff, is_of_one_request
 from reactor.lifecycle import Lifecycle
+from reactor.limited import bound
 from reactor.limits import UNLIMITED, Admission, LimitExceeded, Limits
 from reactor.listening import Listening
 from reactor.log import Throttle, logger
@@ -59,23 +60,21 @@ class BaseServer:
 
     def __init__(self, server_address: Any, RequestHandlerClass: Callable[[Any, Any, Any], Any]) -> None:
         self._check_handler_class(RequestHandlerClass)
-        if self.limits is not None and not isinstance(self.limits, Limits):
-            raise TypeError(f"{type(self).__qualname__}.limits must be a Limits or None, not {self.limits!r}")
+        self._check_settings()
         self.server_address = server_address
         self.RequestHandlerClass = RequestHandlerClass
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *args: object) -> None:
         self.server_close()
 
     # State made on first use, for subclasses that never call __init__ whole
 
     _hosted: Acceptor | None = None  # what stands for it in a reactor that it is registered with
-    _listening: Listening | None = None  # what it waits with
+    _listening: Listening | None = None  # what `handle_request` waits with
+    _backoff: Backoff | None = None  # while requests can't be taken
     _admission: Admission | None = None
     _throttle: Throttle | None = None
 
@@ -90,9 +89,10 @@ class BaseServer:
     def server_activate(self) -> None:
         """Called by the constructor to activate the server."""
 
-    def fileno(self) -> int:
-        """The descriptor of the listening socket."""
-        return int(self.socket.fileno())
+    if TYPE_CHECKING:  # a server's own kind of socket decides; see `TCPServer`
+
+        def fileno(self) -> int: ...
+        def get_request(self) -> Any: ...
 
     def serve_forever(self, poll_interval: float = 0.5) -> None:
         """Handle requests until `shutdown`, calling `service_actions` every *poll_interval* seconds.
@@ -107,9 +107,8 @@ class BaseServer:
             waker = Waker()
             lifecycle.wake_with(waker.wake)
             previous = set_wakeup_fd(waker.wakeup_fd)
-            self._stop_listening()
             with _ServerSelector() as selector:
-                listening = self._listening = Listening(self, selector, waker)
+                listening = Listening(self, selector, waker)
                 while not lifecycle.stop_requested:
                     ready = listening.wait(poll_interval)
                     if lifecycle.stop_requested:
@@ -118,15 +117,19 @@ class BaseServer:
                         self._handle_request_noblock()
                     self.service_actions()
                     if self._throttle is not None:
-                        self._throttle.flush(time())
+                        self._flush_log()
         finally:
-            self._listening = None
             restore_wakeup_fd(previous)
             lifecycle.end()
             if waker is not None:
                 waker.close()
         if lifecycle.draining:
             self._finish_requests()
+
+    def _check_settings(self) -> None:
+        """Raise `TypeError` or `ValueError` for a class attribute that can't be meant."""
+        if self.limits is not None and not isinstance(self.limits, Limits):
+            raise TypeError(f"{type(self).__qualname__}.limits must be a Limits or None, not {self.limits!r}")
 
     def _check_handler_class(self, handler_class: Any) -> None:
         """Raise `TypeError` for what can't be called; mix-ins ask for more."""
@@ -173,21 +176,31 @@ class BaseServer:
         elif self.timeout is not None:
             timeout = min(timeout, self.timeout)
         deadline = None if timeout is None else time() + timeout
-        listening = self._listening
-        if listening is None or listening.fd != self.fileno() or not listening.made_with(_ServerSelector):
-            self._stop_listening()
-            listening = self._listening = Listening(self, _ServerSelector())
-        while not listening.wait(timeout):
-            if deadline is not None:
-                timeout = deadline - time()
-                if timeout < 0:
-                    return self.handle_timeout()
+        listening = self._take_listening()
+        try:
+            while not listening.wait(timeout):
+                if deadline is not None:
+                    timeout = deadline - time()
+                    if timeout < 0:
+                        return self.handle_timeout()
+        finally:
+            self._keep_listening(listening)
         return self._handle_request_noblock()
 
-    def _stop_listening(self) -> None:
+    def _take_listening(self) -> Listening:
+        """What an earlier `handle_request` waited with, or a new one. Another thread makes its own."""
         listening, self._listening = self._listening, None
-        if listening is not None:
-            listening.close()
+        if listening is None:
+            return Listening(self, _ServerSelector())
+        if listening.fd == self.fileno() and listening.made_with(_ServerSelector):
+            return listening
+        listening.close()
+        return Listening(self, _ServerSelector())
+
+    def _keep_listening(self, listening: Listening | None) -> None:
+        former, self._listening = self._listening, listening
+        if former is not None:
+            former.close()
 
     def _handle_request_noblock(self) -> None:
         """Take the request that the selector has announced, and handle it."""
@@ -196,8 +209,7 @@ class BaseServer:
         except OSError as exc:
             self._could_not_take(exc)
             return
-        if self._listening is not None:
-            self._listening.backoff = None
+        self._backoff = None
         if self.limits is not None and self._refuse(request, client_address):
             return
         if not self.verify_request(request, client_address):
@@ -219,34 +231,45 @@ class BaseServer:
         if is_of_one_request(exc):
             logger.debug("%r: a request was gone before it was taken: %s", self, exc)
             return
-        self.throttle.warning(time(), type(exc).__name__, cannot_take(self, exc))
-        if self._listening is not None:
-            self._listening.rest_after(exc)
+        self._log_throttle.warning(monotonic(), type(exc).__name__, cannot_take(self, exc))
+        self._backoff = backoff = self._backoff or Backoff()
+        backoff.until = monotonic() + backoff.failed(exc)
 
     def _refuse(self, request: Any, client_address: Any) -> bool:
         """Whether the limits turn this request away; done, if so."""
-        reason = self.admission.refusal(host_of(client_address))
+        reason = self._refusal(client_address)
         if reason is None:
             return False
-        self.throttle.warning(time(), f"refused: {reason}", f"refused {client_address!r}: {reason}")
+        self._log_throttle.warning(monotonic(), f"refused: {reason}", f"refused {client_address!r}: {reason}")
         self.shutdown_request(request)
         return True
 
+    def _refusal(self, client_address: Any) -> str | None:
+        """Why the limits turn a client away; `None` lets it in."""
+        if not isinstance(self.limits, Limits):  # a program's own attribute of that name
+            return None
+        return self._admissions.refusal(host_of(client_address))
+
     @property
-    def admission(self) -> Admission:
+    def _admissions(self) -> Admission:
         """What counts this server's connections, made on first use."""
         if self._admission is None:
             self._admission = Admission(self.limits or UNLIMITED)
         return self._admission
 
     @property
-    def throttle(self) -> Throttle:
+    def _log_throttle(self) -> Throttle:
         """What logs for this server, one line a second for each cause; made on first use."""
         if self._throttle is None:
             self._throttle = Throttle()
         return self._throttle
 
-    def has_room(self) -> bool:
+    def _flush_log(self) -> None:
+        """Say what was held back and has been quiet since."""
+        if self._throttle is not None:
+            self._throttle.flush(monotonic())
+
+    def _has_room(self) -> bool:
         """Whether one more request may be taken now; while not, the listener rests."""
         return True
 
@@ -261,8 +284,7 @@ class BaseServer:
 
     def event_handler(self, reactor: Reactor) -> Acceptor:
         """What a reactor registers for this server: one request at a time."""
-        admission = None if self.limits is None else self.admission
-        self._hosted = Acceptor(self, reactor, may_block=runs_in_loop(self), admission=admission)
+        self._hosted = Acceptor(self, reactor, may_block=runs_in_loop(self), refusal=self._refusal)
         return self._hosted
 
     # Programs reach for the standard module's two private flags; here they are.
@@ -273,21 +295,27 @@ class BaseServer:
 
     @__shutdown_request.setter
     def __shutdown_request(self, value: bool) -> None:
-        self._lifecycle.stop_requested = value
-        self._lifecycle.wake()
+        if value and self._hosted is not None and self._hosted.active:
+            self.shutdown()
+        else:
+            self._lifecycle.stop_requested = value
+            self._lifecycle.wake()
 
     @property
     def __is_shut_down(self) -> threading.Event:
-        return self._lifecycle.stopped
+        return self._lifecycle.shut_down
+
+    @__is_shut_down.setter
+    def __is_shut_down(self, event: threading.Event) -> None:
+        self._lifecycle.shut_down = event
+
+    #: How a mix-in drives the handlers made for it; `None` means here and now, blocking.
+    drive_handler: Any = None
 
     # Hooks
 
     def handle_timeout(self) -> None:
         """Called when `handle_request` has waited in vain."""
-
-    def get_request(self) -> Any:
-        """The next request and its client's address. Raises `OSError` if it is gone."""
-        raise NotImplementedError
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
         """Whether to process this request."""
@@ -306,10 +334,12 @@ class BaseServer:
         if acceptor is not None:
             acceptor.reactor.call_in_loop(acceptor.stop)
         self._lifecycle.restore_signals()
-        self._stop_listening()
+        self._keep_listening(None)
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         """Make a handler, which does the work."""
+        if self.drive_handler is None and isinstance(self.limits, Limits):
+            bound(request, self.limits)
         self.RequestHandlerClass(request, client_address, self)
 
     def shutdown_request(self, request: Any) -> None:
@@ -327,7 +357,11 @@ class BaseServer:
         exc = sys.exc_info()[1]
         if isinstance(exc, LimitExceeded):
             return  # said where it was passed
-        if isinstance(exc, OSError) and exc.errno in PEER_GONE and peer_is_gone(request):
+        if isinstance(exc, TimeoutError) and exc.errno is None and isinstance(self.limits, Limits):
+            # Of the socket itself, which had the shortest limit as its timeout: see `bound`.
+            text = f"closing {client_address!r}: timed out in a handler that uses the socket itself"
+            self._log_throttle.warning(monotonic(), "timed out", text)
+        elif isinstance(exc, OSError) and exc.errno in PEER_GONE and peer_is_gone(request):
             logger.debug("%r is gone: %s", client_address, exc)
         else:
             logger.error("error in %s", self._request_named(client_address), exc_info=True)
@@ -361,7 +395,6 @@ class TCPServer(BaseServer):
         RequestHandlerClass: Callable[[Any, Any, Any], Any],
         bind_and_activate: bool = True,
     ) -> None:
-        check_address(self.address_family, server_address)
         BaseServer.__init__(self, server_address, RequestHandlerClass)
         family = family_for(self.address_family, server_address, self.dual_stack)
         if family != self.address_family:
@@ -377,6 +410,7 @@ class TCPServer(BaseServer):
 
     def server_bind(self) -> None:
         """Bind the socket; `server_address` is then what it is bound to."""
+        check_address(self.address_family, self.server_address)
         inet = self.address_family in (socket.AF_INET, socket.AF_INET6)
         if self.allow_reuse_address and hasattr(socket, "SO_REUSEADDR"):
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -396,15 +430,21 @@ class TCPServer(BaseServer):
         super().server_close()
         self.socket.close()
 
+    def fileno(self) -> int:
+        """The descriptor of the listening socket."""
+        return int(self.socket.fileno())
+
     def get_request(self) -> Any:
-        """Accept a connection."""
+        """Accept a connection: the request and its client's address. Raises `OSError` if it is gone."""
         return self.socket.accept()
 
     def shutdown_request(self, request: Any) -> None:
         """Tell the peer that no more comes, then `close_request`. Shut down as well as closed, for a
         child may still hold the descriptor."""
-        with contextlib.suppress(OSError):
+        try:
             request.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # the peer has gone first
         self.close_request(request)
 
     def close_request(self, request: Any) -> None:
@@ -416,6 +456,7 @@ class UDPServer(TCPServer):
     """A server of datagrams, as `socketserver.UDPServer`: a request is the pair of a datagram and
     the socket. `max_packet_size`: bytes; a longer datagram is cut."""
 
+    allow_reuse_address = False
     allow_reuse_port = False
     socket_type = socket.SOCK_DGRAM
     max_packet_size = 8192
@@ -442,23 +483,24 @@ if hasattr(socket, "AF_UNIX"):
         """What the Unix servers share: the socket file, taken over from a dead server, removed at the end."""
 
         address_family = socket.AF_UNIX
-        _identity: tuple[int, int] | None = None
-        _owner: int | None = None
+        _path_identity: tuple[int, int] | None = None
+        _path_owner: int | None = None
 
         def server_bind(self) -> None:
             """Bind the path, removing a socket there that nobody listens on."""
             self.server_address = os.fspath(self.server_address)
-            claim_unix_path(self.server_address, self.socket_type)
+            if self._path_identity is None:  # or it is our own that nobody listens on yet
+                claim_unix_path(self.server_address, self.socket_type)
             super().server_bind()
-            self._identity = unix_path_identity(self.server_address)
-            self._owner = os.getpid()
+            self._path_identity = unix_path_identity(self.server_address)
+            self._path_owner = os.getpid()
 
         def server_close(self) -> None:
             """Close the socket and remove its file, if it is still ours."""
             super().server_close()
-            if self._owner == os.getpid():  # a forked child does not own it
-                release_unix_path(self.server_address, self._identity)
-            self._identity = None
+            if self._path_owner == os.getpid():  # a forked child does not own it
+                release_unix_path(self.server_address, self._path_identity)
+            self._path_identity = None
 
     class UnixStreamServer(_UnixPath):
         """`TCPServer` on a Unix socket, as `socketserver.UnixStreamServer`; the address is a path."""

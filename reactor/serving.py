@@ -146,7 +146,7 @@ class ReactorMixIn(_Base):
             self._reactor = reactor
         elif self._reactor is not reactor:
             raise ValueError(f"{self!r} has a reactor already")
-        self._hosted = Acceptor(self, reactor, per_turn=REQUESTS_PER_TURN, admission=self.admission)
+        self._hosted = Acceptor(self, reactor, per_turn=REQUESTS_PER_TURN, refusal=self._refusal)
         if not is_stream(self):
             self._hosted.send_datagrams((self.limits or UNLIMITED).send_buffer_limit)
         return self._hosted
@@ -222,7 +222,7 @@ class ReactorMixIn(_Base):
             handler.request.setblocking(False)
             handler._adopt(handler.request, handler.client_address, self.reactor, self.limits or UNLIMITED)
             self._adopted = handler
-            self.admission.enter(host_of(handler.client_address))
+            self._admissions.enter(host_of(handler.client_address))
             handler.reactor.call_soon(handler._open)
         else:
             if self._hosted is not None and self._hosted.datagrams is not None:
@@ -249,7 +249,7 @@ class ReactorMixIn(_Base):
         self.shutdown_request(handler.request)
 
     def _leave(self, handler: ConnectionRequestHandler) -> None:
-        self.admission.leave(host_of(handler.client_address))
+        self._admissions.leave(host_of(handler.client_address))
 
     def _check_handler_class(self, handler_class: Any) -> None:
         check_handler_class(handler_class, stream=is_stream(self))

@@ -13,10 +13,11 @@ import sys
 import threading
 from io import BufferedIOBase
 from time import monotonic as time
-from types import ModuleType
-from typing import Any
+from types import ModuleType as _ModuleType
+from typing import Any as _Any
 
 from reactor import handlers as _handlers
+from reactor import listening as _listening
 from reactor import mixins as _mixins
 from reactor import servers as _servers
 from reactor.handlers import (
@@ -71,14 +72,13 @@ if hasattr(socket, "AF_UNIX"):
 for _name in __all__:
     globals()[_name].__module__ = __name__  # where programs find them, and look for them
 
-_ROOMS = (_servers, _mixins, _handlers)
+_ROOMS = (_servers, _listening, _mixins, _handlers)
 
 
-class _Face(ModuleType):
-    def __setattr__(self, name: str, value: Any) -> None:
-        current = vars(self).get(name)
+class _Face(_ModuleType):
+    def __setattr__(self, name: str, value: _Any) -> None:
         for room in _ROOMS:
-            if current is not None and vars(room).get(name) is current:
+            if name in vars(self) and name in vars(room) and vars(room)[name] is vars(self)[name]:
                 setattr(room, name, value)
         super().__setattr__(name, value)
 

@@ -1,0 +1,143 @@
+"""Proves what `handle_error` says: one record with the traceback, and whose request it was."""
+
+from __future__ import annotations
+
+import logging
+import socket
+
+import pytest
+
+from reactor import (
+    AsyncStreamRequestHandler,
+    BaseRequestHandler,
+    Line,
+    ReactorTCPServer,
+    StateRequestHandler,
+    StreamRequestHandler,
+    TCPServer,
+)
+from tests.support.servers import PATIENCE, connected, datagram_peer, ended, hosts, made, program, serving
+
+
+class Raises(StreamRequestHandler):
+    def handle(self):
+        raise LookupError(self.rfile.readline().decode())
+
+
+class DatagramRaises(BaseRequestHandler):
+    def handle(self):
+        raise LookupError(self.request[0].decode())
+
+
+class StateRaises(StateRequestHandler):
+    def start(self):
+        self.expect(Line(), self.line)
+
+    def line(self, line):
+        raise LookupError(line.decode())
+
+
+class CoroutineRaises(AsyncStreamRequestHandler):
+    async def handle(self):
+        raise LookupError((await self.rfile.readline()).decode())
+
+
+def the_record(caplog):
+    (record,) = caplog.records
+    assert (record.name, record.levelno) == ("reactor", logging.ERROR)
+    assert record.exc_info[0] is LookupError and str(record.exc_info[1]) == "a word\n"
+    assert record.exc_info[2] is not None
+    return record.getMessage()
+
+
+@pytest.mark.parametrize("handler", [Raises, StateRaises, CoroutineRaises])
+@pytest.mark.parametrize("cls", hosts("TCP", kinds=("", "Threading")))
+def test_a_classic_server_names_the_peer(cls, handler, caplog, capfd):
+    with serving(cls, handler) as server, connected(server) as peer:
+        peer.send(b"a word\n")
+        assert peer.rest() == b""
+        name = peer.socket.getsockname()
+    assert repr(name) in the_record(caplog)
+    assert capfd.readouterr() == ("", "")  # nothing is printed where logging is set up
+
+
+@pytest.mark.parametrize("cls", hosts("UDP", kinds=("", "Threading", "Reactor")))
+def test_a_datagrams_sender_is_named(cls, caplog):
+    with made(cls, DatagramRaises, timeout=PATIENCE) as server:
+        with datagram_peer(server) as peer:
+            peer.send(b"a word\n")
+            server.handle_request()
+            name = peer.getsockname()
+        server.server_close()  # waits for the thread
+    assert repr(name) in the_record(caplog)
+
+
+@pytest.mark.parametrize("handler", [StateRaises, CoroutineRaises])
+def test_a_reactor_server_names_the_row(handler, caplog):
+    class Handler(handler):
+        pass
+
+    with serving(ReactorTCPServer, Handler) as server, connected(server) as peer:
+        peer.send(b"a word\n")
+        assert peer.rest() == b""
+        name = peer.socket.getsockname()
+    assert the_record(caplog).startswith(f"error in <Handler {name!r} ")
+
+
+FORKED = """
+import sys
+from reactor import *
+
+class Raises(StreamRequestHandler):
+    def handle(self):
+        raise LookupError(self.rfile.readline().decode())
+
+with ForkingTCPServer(("127.0.0.1", 0), Raises) as server:
+    print(server.server_address[1], flush=True)
+    server.handle_request()
+"""
+
+
+def test_a_child_tells_of_its_own_error_on_stderr_if_no_logging_is_set_up():
+    with program(FORKED) as process:
+        address = ("127.0.0.1", int(process.stdout.readline()))
+        with socket.create_connection(address, PATIENCE) as peer:
+            peer.sendall(b"a word\n")
+            assert peer.recv(100) == b""
+            name = peer.getsockname()
+        status, out, err = ended(process)
+    assert (status, out) == (0, "")
+    assert err.startswith(f"error in the request from {name!r}\nTraceback")
+    assert err.count("Traceback") == 1 and err.count("LookupError: a word") == 1
+
+
+@pytest.mark.parametrize("cls", hosts("TCP", kinds=("", "Threading")))
+def test_a_peer_that_went_away_is_a_debug_line(cls, caplog):
+    class Talks(StreamRequestHandler):
+        def handle(self):
+            self.rfile.readline()
+            while True:
+                self.wfile.write(bytes(1 << 16))
+
+    caplog.set_level(logging.DEBUG, "reactor")
+    with made(cls, Talks, timeout=PATIENCE) as server:
+        with connected(server) as peer:
+            peer.send(b"go\n")
+        server.handle_request()
+        server.server_close()
+    (record,) = caplog.records
+    assert record.levelno == logging.DEBUG and "is gone" in record.getMessage() and not record.exc_info
+
+
+def test_the_same_error_of_our_own_making_is_an_error(caplog):
+    """The handler's own broken pipe says nothing of its peer, who is still there."""
+
+    class Fails(StreamRequestHandler):
+        def handle(self):
+            raise BrokenPipeError(32, "to some helper of its own")
+
+    with made(TCPServer, Fails, timeout=PATIENCE) as server, connected(server) as peer:
+        server.handle_request()
+        assert peer.rest() == b""
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR and record.exc_info[0] is BrokenPipeError
