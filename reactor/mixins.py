@@ -224,10 +224,8 @@ if hasattr(os, "fork"):
 
         def _has_room(self) -> bool:
             """Whether there may be one more child now. Waits for none."""
-            if len(self.active_children or ()) >= self.max_children:
+            if len(self.active_children or ()) >= self.max_children or self._is_alone():
                 self._reap()
-            elif not self._can_rest():  # in `handle_request`, which has no `service_actions`
-                self.collect_children()
             return len(self.active_children or ()) < self.max_children
 
         def _can_rest(self) -> bool:
@@ -237,6 +235,10 @@ if hasattr(os, "fork"):
             return (hosted is not None and hosted.active) or (
                 lifecycle is not None and lifecycle.serves_here()
             )
+
+        def _is_alone(self) -> bool:
+            """Whether nobody else collects: `handle_request` calls no `service_actions`."""
+            return not self._can_rest() and type(self).collect_children is ForkingMixIn.collect_children
 
         def _reap(self) -> None:
             for child in tuple(self.active_children or ()):
