@@ -1,9 +1,9 @@
 # `make` alone lists the verbs. Everything they make stays in this folder, environments in .venv.
 #   PYTHON=/path  use this interpreter only
-#   ARGS='...'    more arguments for pytest, the benchmarks or the echo server
+#   ARGS='...'    more arguments for pytest, the benchmarks, the echo server or the mutants
 
 .NOTPARALLEL:
-.PHONY: help run-echo test lint format conformance bench bench-quick clean
+.PHONY: help run-echo test mutants lint format conformance bench bench-quick clean
 
 export PYTHON
 
@@ -16,6 +16,10 @@ run-echo: ## run the echo example, nothing installed; PORT=... chooses its port,
 
 test: ## run the whole suite on every Python found of 3.11, 3.12 and 3.13
 	@.ci/test $(ARGS)
+
+mutants: ## delete statements one at a time: does some test notice? ARGS=--help says more
+	@.ci/environment mutants default -e '.[test]' 'coverage >= 7.17'
+	.venv/mutants/bin/python -m tests.mutants $(ARGS)
 
 lint: ## ruff's checks and format, mypy --strict
 	@.ci/environment lint default -e '.[lint,test]'

@@ -3,7 +3,9 @@
  * It is C so that it costs less than any server it drives: the server is then
  * the one that is always busy, and what is measured is the server.
  *
- * usage: client HOST PORT LINE_SIZE
+ * usage: client HOST PORT LINE_SIZE [udp]
+ *
+ * With `udp` a line is a datagram, and a connection a socket that knows its peer.
  *
  * It is told what to do on standard input, one command a line, and answers
  * each with one line of JSON.  Between two commands it does nothing at all and
@@ -18,6 +20,11 @@
  *   run PIPELINE SECONDS    on each active connection: send PIPELINE lines at
  *                           once, wait for the upper-cased lines, compare them
  *                           byte for byte, repeat; then wait for what is owed
+ *   dismiss                 close the probe, the connection that is there from
+ *                           the start: some servers have no more than one
+ *   churn AT_ONCE SECONDS   with no connection open: connect, send a line, wait
+ *                           for its answer, end our half, wait for the server to
+ *                           end its own, close, repeat; so many at a time
  *   (end of input)          close everything and exit
  *
  * The first thing that is not as it should be is answered with
@@ -48,6 +55,7 @@ enum {
     STAMP = 16,             /* letters that say whose line this is, and which */
     OPEN_AT_ONCE = 4,       /* below socketserver's listen backlog of 5 */
     PER_SOURCE = 8192,      /* connections from one loopback address */
+    SOURCES = 128,          /* such addresses, before the first comes again */
     STALL_MS = 10000,       /* a server that is silent for so long has failed */
 };
 
@@ -61,12 +69,14 @@ struct connection {
 };
 
 static struct sockaddr_in server;
+static int socket_type = SOCK_STREAM;
 static size_t line_size;
 static int epoll_fd;
 
 /* 0 is the probe, then the active connections, then the idle ones. */
 static struct connection connections[MAX_CONNECTIONS];
 static size_t count, active;
+static uint32_t opened;     /* those that are closed again counted too */
 
 static char batch[MAX_BATCH], wanted[MAX_BATCH];
 
@@ -159,35 +169,43 @@ static void await_reply(struct connection *c)
 
 /* ---- connections ------------------------------------------------------- */
 
-static struct connection *open_connection(bool idle)
+static void connect_to_server(struct connection *c)
 {
-    if (count == MAX_CONNECTIONS)
-        fail("more than %d connections", MAX_CONNECTIONS);
-    struct connection *c = &connections[count];
     int on = 1;
 
-    *c = (struct connection){.fd = socket(AF_INET, SOCK_STREAM, 0), .idle = idle};
+    c->fd = socket(AF_INET, socket_type, 0);
     if (c->fd < 0)
         fail("socket: %s", strerror(errno));
-    if (!idle && !(c->reply = malloc(MAX_BATCH)))
-        fail("out of memory");
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 
     /* Several source addresses, so that no range of ports is too small. */
     struct sockaddr_in source = {
         .sin_family = AF_INET,
-        .sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 + (uint32_t)(count / PER_SOURCE)),
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 + opened / PER_SOURCE % SOURCES),
     };
     setsockopt(c->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
     if (bind(c->fd, (struct sockaddr *)&source, sizeof source) < 0)
         fail("bind: %s", strerror(errno));
     if (connect(c->fd, (struct sockaddr *)&server, sizeof server) < 0)
-        fail("connect, after %zu connections: %s", count, strerror(errno));
+        fail("connect, after %u connections: %s", opened, strerror(errno));
     fcntl(c->fd, F_SETFL, O_NONBLOCK);
 
-    struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP, .data.u32 = (uint32_t)count};
+    struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP, .data.u32 = (uint32_t)(c - connections)};
     if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, c->fd, &event) < 0)
         fail("epoll_ctl: %s", strerror(errno));
+    opened++;
+}
+
+static struct connection *open_connection(bool idle)
+{
+    if (count == MAX_CONNECTIONS)
+        fail("more than %d connections", MAX_CONNECTIONS);
+    struct connection *c = &connections[count];
+
+    *c = (struct connection){.idle = idle};
+    if (!idle && !(c->reply = malloc(MAX_BATCH)))
+        fail("out of memory");
+    connect_to_server(c);
     count++;
     return c;
 }
@@ -225,6 +243,12 @@ static void open_connections(size_t wanted_count, bool idle, bool speak)
         }
         done += n;
     }
+}
+
+static void dismiss_probe(void)
+{
+    close(connections[0].fd);
+    connections[0].fd = -1;
 }
 
 static void drop_idle(void)
@@ -277,6 +301,68 @@ static void run(size_t pipeline, double seconds)
     printf("{\"requests\": %zu, \"seconds\": %.6f}\n", requests, now() - start);
 }
 
+/* True when the server has ended a connection that is owed nothing more. */
+static bool has_ended(struct connection *c)
+{
+    char more;
+
+    ssize_t n = recv(c->fd, &more, 1, 0);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return false;
+    if (n < 0)
+        fail("recv, after the answer: %s", strerror(errno));
+    if (n > 0)
+        fail("more bytes than were asked for");
+    return true;
+}
+
+static void begin_anew(struct connection *c)
+{
+    connect_to_server(c);
+    send_batch(c, 1);
+}
+
+static void churn(size_t at_once, double seconds)
+{
+    struct epoll_event events[OPEN_AT_ONCE];
+    size_t running = at_once, requests = 0;
+    double start = now(), end = start + seconds;
+
+    if (count != 1 || connections[0].fd != -1)
+        fail("there are connections open");
+    if (at_once == 0 || at_once > OPEN_AT_ONCE)
+        fail("between one and %d at once", OPEN_AT_ONCE);
+    for (size_t i = 1; i <= at_once; i++) {
+        connections[i] = (struct connection){.reply = malloc(MAX_BATCH)};
+        begin_anew(&connections[i]);
+    }
+    while (running > 0) {
+        int n = epoll_wait(epoll_fd, events, OPEN_AT_ONCE, STALL_MS);
+        if (n == 0)
+            fail("no answer for %d ms, %zu connections are waiting", STALL_MS, running);
+
+        for (int i = 0; i < n; i++) {
+            struct connection *c = &connections[events[i].data.u32];
+            if (c->received < c->expected) {
+                if (!receive(c))
+                    continue;
+                shutdown(c->fd, SHUT_WR);
+            }
+            if (!has_ended(c))
+                continue;
+            close(c->fd);
+            requests++;
+            if (now() < end)
+                begin_anew(c);
+            else
+                running--;
+        }
+    }
+    for (size_t i = 1; i <= at_once; i++)
+        free(connections[i].reply);
+    printf("{\"requests\": %zu, \"seconds\": %.6f}\n", requests, now() - start);
+}
+
 static void obey(const char *command)
 {
     size_t n;
@@ -300,6 +386,11 @@ static void obey(const char *command)
         printf("{\"open\": %zu}\n", count);
     } else if (sscanf(command, "run %zu %lf", &n, &seconds) == 2) {
         run(n, seconds);
+    } else if (strcmp(command, "dismiss\n") == 0) {
+        dismiss_probe();
+        printf("{\"open\": %zu}\n", count - 1);
+    } else if (sscanf(command, "churn %zu %lf", &n, &seconds) == 2) {
+        churn(n, seconds);
     } else {
         fail("not a command");
     }
@@ -310,8 +401,10 @@ int main(int argc, char **argv)
     char command[256];
 
     setvbuf(stdout, NULL, _IOLBF, 4096);
-    if (argc != 4)
-        fail("usage: client HOST PORT LINE_SIZE");
+    if (argc != 4 && !(argc == 5 && strcmp(argv[4], "udp") == 0))
+        fail("usage: client HOST PORT LINE_SIZE [udp]");
+    if (argc == 5)
+        socket_type = SOCK_DGRAM;
     server.sin_family = AF_INET;
     server.sin_port = htons((uint16_t)atoi(argv[2]));
     if (inet_pton(AF_INET, argv[1], &server.sin_addr) != 1)

@@ -20,6 +20,8 @@ from harness.figures import Result
 from harness.report import conditions, save, show, show_marks
 from harness.settings import Settings, raise_descriptor_limit
 from marks.amid import amid
+from marks.classic import classic_benchmarks
+from marks.costs import costs
 from marks.idle import idle
 from marks.lines import lines, pipelined_lines
 from marks.syscalls import syscalls
@@ -32,7 +34,11 @@ BENCHMARKS: dict[str, Callable[[Settings], Result]] = {
     "idle": idle,
     "amid": amid,
     "timers": timers,
+    **classic_benchmarks(),
+    "costs": costs,
 }
+#: Names for several.
+GROUPS = {"classic": list(classic_benchmarks())}
 
 
 def main() -> int:
@@ -64,8 +70,8 @@ def main() -> int:
 def parse_arguments() -> tuple[list[str], Settings]:
     """Return which benchmarks to run, and how thoroughly."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="less than a minute, rough figures")
-    parser.add_argument("--only", choices=BENCHMARKS, action="append", help="may be repeated")
+    parser.add_argument("--quick", action="store_true", help="two minutes, rough figures")
+    parser.add_argument("--only", choices=[*BENCHMARKS, *GROUPS], action="append", help="may be repeated")
     parser.add_argument("--rounds", type=int, help="measure each server so often")
     parser.add_argument("--seconds", type=float, help="length of each measured phase")
     options = parser.parse_args()
@@ -79,7 +85,8 @@ def parse_arguments() -> tuple[list[str], Settings]:
         if options.seconds <= 0:
             parser.error("--seconds must be more than 0")
         settings = replace(settings, seconds=options.seconds)
-    return options.only or list(BENCHMARKS), settings
+    names = [each for name in options.only or BENCHMARKS for each in GROUPS.get(name, [name])]
+    return names, settings
 
 
 def leave(signum: int, _frame: FrameType | None) -> None:

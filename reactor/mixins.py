@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 else:
     _Base = object  # may be mixed with the standard library's servers too
 
-#: Seconds between looks at children while draining.
+#: Seconds between looks at children that are waited for.
 CHILD_POLL = 0.02
 
 
@@ -203,14 +203,9 @@ if hasattr(os, "fork"):
             for one to end, unless the server waits for that without it."""
             if not self.active_children:
                 return
-            while len(self.active_children) >= self.max_children and not self._can_rest():
-                try:
-                    self._discard(os.waitpid(-1, 0)[0])
-                except ChildProcessError:  # somebody else has waited for them
-                    for child in self.active_children.copy():
-                        self._discard(child)
-                except OSError:
-                    break
+            if not blocking and not self._can_rest():
+                while not self._has_room():
+                    sleep(CHILD_POLL)  # waitpid(2) waits for one child or for any, also somebody else's
             for child in self.active_children.copy():
                 self._collect(child, 0 if blocking else os.WNOHANG)
 
@@ -298,7 +293,7 @@ if hasattr(os, "fork"):
             deadline = drain_deadline(self.limits)
             self._reap()
             while self.active_children and monotonic() < deadline:
-                sleep(CHILD_POLL)  # there is no waiting for one of several with a limit
+                sleep(CHILD_POLL)
                 self._reap()
             left_over = len(self.active_children or ())
             self._abandon_requests()

@@ -488,6 +488,7 @@ if hasattr(socket, "AF_UNIX"):
 
         def server_bind(self) -> None:
             """Bind the path, removing a socket there that nobody listens on."""
+            check_address(self.address_family, self.server_address)
             self.server_address = os.fspath(self.server_address)
             if self._path_identity is None:  # or it is our own that nobody listens on yet
                 claim_unix_path(self.server_address, self.socket_type)

@@ -18,6 +18,7 @@ class Contender:
     program: str
     package: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict, hash=False)
+    arguments: tuple[str, ...] = ()
 
     @property
     def path(self) -> Path:
@@ -54,3 +55,12 @@ STATE_AGAIN = Contender("reactor state machine, again", "reactor_state.py")
 
 OURS = (STATE, COROUTINE)
 PEERS = (ASYNCIO_PROTOCOL, ASYNCIO_STREAMS, UVLOOP_PROTOCOL, UVLOOP_STREAMS)
+
+
+def classic(name: str, program: str, *arguments: str) -> tuple[Contender, Contender, Contender]:
+    """Return one program with the standard module, with ours, and with ours again for the noise."""
+    return (
+        Contender(name, program, arguments=("socketserver", *arguments)),
+        Contender(f"{name}, ours", program, arguments=("reactor.socketserver", *arguments)),
+        Contender(f"{name}, ours again", program, arguments=("reactor.socketserver", *arguments)),
+    )

@@ -123,7 +123,7 @@ class Server(Child):
 
     def __init__(self, contender: Contender) -> None:
         server_core, _ = cores()
-        command = [sys.executable, str(contender.path)]
+        command = [sys.executable, str(contender.path), *contender.arguments]
         super().__init__("the server", command, server_core, contender.environment)
 
     def __enter__(self) -> Server:
@@ -136,16 +136,16 @@ class Server(Child):
 
 
 class Client(Child):
-    """The C client, connected to a server: it obeys commands and is still between them."""
+    """The C client, connected to a server: it obeys commands and is still between them.
 
-    def __init__(self, server: Server) -> None:
+    With *udp* its lines are datagrams.
+    """
+
+    def __init__(self, server: Server, *, udp: bool = False) -> None:
         _, client_core = cores()
         self.server = server
-        super().__init__(
-            "the client",
-            [str(build_client()), "127.0.0.1", str(server.port), str(LINE_SIZE)],
-            client_core,
-        )
+        command = [str(build_client()), "127.0.0.1", str(server.port), str(LINE_SIZE)]
+        super().__init__("the client", [*command, "udp"] if udp else command, client_core)
 
     def __enter__(self) -> Client:
         try:
@@ -168,6 +168,11 @@ class Client(Child):
     def run(self, pipeline: int, seconds: float) -> int:
         """Let the active connections talk for so long; return the requests made."""
         answer = self.tell(f"run {pipeline} {seconds}", seconds + PATIENCE)
+        return int(answer["requests"])
+
+    def churn(self, at_once: int, seconds: float) -> int:
+        """Open, say a line and close for so long, so many at a time; return the requests made."""
+        answer = self.tell(f"churn {at_once} {seconds}", seconds + PATIENCE)
         return int(answer["requests"])
 
     def _answer(self, timeout: float) -> dict[str, Any]:

@@ -35,17 +35,17 @@ def interleave(
         order = list(running)
         shift = number % len(order) if order else 0
         for contender in order[shift:] + order[:shift]:
-            _progress(f"{result.name}: round {number + 1} of {rounds}, {contender.name}")
+            progress(f"{result.name}: round {number + 1} of {rounds}, {contender.name}")
             try:
                 running[contender].append(measure(contender))
             except (BenchmarkError, OSError) as error:  # OSError: gone while it was read
                 result.failures.append(f"{contender.name}: {error}")
                 del running[contender]
-    _progress("")
+    progress("")
     return running
 
 
-def _progress(text: str) -> None:
+def progress(text: str) -> None:
     """Show where we are to a person who waits, on a line of its own that is written over."""
     if sys.stderr.isatty():
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)

@@ -63,20 +63,12 @@ def _count(result: Result, connections: int, settings: Settings) -> None:
                 nonlocal requests
                 requests = client.run(1, settings.seconds)
 
-            calls = _traced(server.pid, talk)
+            calls = traced(server.pid, talk)
             return {name: count / requests for name, count in calls.items()}
 
     samples = interleave(result, (*OURS, *PEERS), 1, measure)
     for contender, (calls,) in samples.items():
-        frequent = {name: count for name, count in calls.items() if count >= SHOWN}
-        result.rows.append(
-            [
-                contender.name,
-                str(connections),
-                f"{sum(calls.values()):.2f}",
-                ", ".join(f"{name} {count:.2f}" for name, count in frequent.items()),
-            ]
-        )
+        result.rows.append([contender.name, str(connections), f"{sum(calls.values()):.2f}", frequent(calls)])
         result.samples.setdefault(contender.name, {})[str(connections)] = calls
     for contender in OURS:
         name = f"syscalls: {contender.name}, {connections} at once"
@@ -88,12 +80,17 @@ def _count(result: Result, connections: int, settings: Settings) -> None:
         result.marks.append(Mark(f"{name}, epoll_ctl", "at most", 0, again))
 
 
+def frequent(calls: Calls) -> str:
+    """Show which they are, but for those too rare to be shown."""
+    return ", ".join(f"{name} {count:.2f}" for name, count in calls.items() if count >= SHOWN)
+
+
 def _rounded(calls: float) -> Summary:
     """Round to a hundredth: the waits in which strace came and went are counted too."""
     return Summary.of([round(calls, 2)])
 
 
-def _traced(pid: int, action: Callable[[], None]) -> dict[str, int]:
+def traced(pid: int, action: Callable[[], None]) -> dict[str, int]:
     """Return how often which system call was made by a process during an action."""
     with tempfile.TemporaryDirectory() as folder:
         summary = Path(folder) / "summary"

@@ -64,6 +64,12 @@ DIFFERENCES = (
         "a busy server has no timeouts, and as many zombies as it had requests",
     ),
     Difference(
+        "collect_children() with max_children children",
+        "waits for any child of the process, and takes the status of whichever that is",
+        "waits for its own",
+        "a program that started the other one waits for it in vain",
+    ),
+    Difference(
         "IPv6 addresses",
         "gaierror with the default address_family",
         "a family is chosen that the address belongs to; `dual_stack` takes both",

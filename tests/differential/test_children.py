@@ -162,24 +162,6 @@ def test_collecting_one(call: str, active: Any, answer: list[Any]) -> None:
     same(collected, active, {7: answer}, {}, call)
 
 
-@pytest.mark.parametrize("call", ["collect_children", "blocking", "service_actions"])
-@pytest.mark.parametrize("most", [1, 2, 3])
-@pytest.mark.parametrize(
-    "answers",
-    [
-        {-1: [7, 8]},
-        {-1: [8], 7: NOT_YET},
-        {-1: [99, 7, 8]},
-        {-1: GONE},
-        {-1: REFUSED, 7: NOT_YET, 8: NOT_YET},
-        {-1: [7, *REFUSED], 8: NOT_YET},
-    ],
-    ids=str,
-)
-def test_collecting_when_there_are_too_many(call: str, most: int, answers: dict[int, list[Any]]) -> None:
-    same(collected, [7, 8], answers, {"max_children": most}, call)
-
-
 @pytest.mark.parametrize("block", [True, False, None])
 @pytest.mark.parametrize("answers", [{}, {7: NOT_YET, 8: NOT_YET}, {7: GONE, 8: REFUSED}], ids=str)
 def test_block_on_close(block: Any, answers: dict[int, list[Any]]) -> None:

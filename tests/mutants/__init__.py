@@ -1,0 +1,14 @@
+"""Which statements does no test miss? Each is deleted in turn, and some test has to notice.
+
+``make mutants``, or ``python -m tests.mutants --help``. What nobody can notice is listed, each with
+its reason, in `reviewed.toml`.
+"""
+
+#: What stands in for socketserver.
+ROOMS = (
+    "reactor/servers.py",
+    "reactor/lifecycle.py",
+    "reactor/handlers.py",
+    "reactor/mixins.py",
+    "reactor/serving.py",
+)
