@@ -237,6 +237,8 @@ class Reactor(Registry):
         for row in self.requests:
             self._call(row.abort, ())
         self._run_ended()
+        for row in self.requests:  # an interrupt came between the end of these and their closing call
+            self._call(row._ended, ())
         for handler in self._handlers() - {self._waker}:
             self._call(handler.close, ())
         self._run_ended()

@@ -28,6 +28,9 @@ from reactor.table import TIMEOUTS, RequestState
 #: Bytes read and thrown away at most after the last reply.
 LINGER_BYTES = 1 << 20
 
+#: In place of a mask, once the closing call is being made.
+_ENDED = -1
+
 _IDLE = RequestState.IDLE
 _READING = RequestState.READING
 
@@ -282,11 +285,14 @@ class ConnectionRow(StateMachine, EventHandler):
 
     def _ended(self) -> None:
         try:
-            self.handle_close()
+            if self._mask != _ENDED:  # or an interrupt came in the middle of it
+                self._mask = _ENDED
+                self.handle_close()
         finally:
             self._first = self._expected = None  # states are bound methods: break the circle
-            self.reactor.requests.remove(self)
-            self._release()
+            if self in self.reactor.requests:
+                self.reactor.requests.remove(self)
+                self._release()
 
     def _release(self) -> None:
         """Give the socket back to whoever made it."""

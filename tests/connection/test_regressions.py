@@ -367,3 +367,36 @@ def test_a_forked_child_cannot_touch_the_connection_and_the_parents_goes_on(hous
     assert house.ask(peer, b"first\n") == b"FIRST\n"
     assert house.ask(peer, b"second\n") == b"SECOND\n"
     assert not peer.eof and handler.state is RequestState.IDLE
+
+
+# Interrupts
+
+
+@every_style
+@pytest.mark.parametrize("when", ["before", "in"])
+def test_an_interrupt_at_the_closing_call_loses_nothing_and_makes_none_twice(style, when, monkeypatch):
+    closings = []
+
+    class Handler(style):
+        def finish(self):
+            closings.append(self)
+            if when == "in":
+                raise KeyboardInterrupt
+
+    def interrupted(callback, args):
+        if when == "before" and getattr(callback, "__name__", "") == "_ended":
+            monkeypatch.undo()
+            raise KeyboardInterrupt
+        call(callback, args)
+
+    with House() as house:
+        handler, peer = house.connect(Handler)
+        house.ask(peer, b"hello\n")
+        call = house.reactor._call
+        monkeypatch.setattr(house.reactor, "_call", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            handler.abort()
+            house.reactor.handle_events(0)
+        house.reactor.close()
+        assert closings == [handler]
+        assert handler.server.ended == [handler.request] and handler.request.fileno() == -1
