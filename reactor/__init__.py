@@ -25,7 +25,7 @@ from reactor.handlers import (
     StateRequestHandler,
     StreamRequestHandler,
 )
-from reactor.limits import Limits
+from reactor.limits import LimitExceeded, Limits
 from reactor.loop import Reactor
 from reactor.machine import StateMachine
 from reactor.mixins import *  # noqa: F403 - what there is depends on the system
@@ -52,6 +52,7 @@ __all__ = [
     "FramingError",
     "IncompleteReadError",
     "LengthPrefixed",
+    "LimitExceeded",
     "Limits",
     "Line",
     "Netstring",

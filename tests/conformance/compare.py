@@ -3,7 +3,7 @@
 usage: compare.py [NAME...]
 
 A program's own tests where its source release has them and they run anywhere, else ours in `programs/`.
-Exits with 1 if a test does otherwise with our module, or a program has none that passes.
+Exits with 1 if a test passes with the standard module and not with ours, or a program has none that passes.
 """
 
 import collections
@@ -106,19 +106,31 @@ def outcome_of(case: ET.Element) -> str:
 
 
 def compare(name: str) -> bool:
-    """Print a line for the program, and what differs. Whether nothing does."""
+    """Print a line for the program, and what differs. Whether nothing is worse with our module.
+
+    Other people's tests of threads and clocks fail now and then, with either module: one that passes
+    with the standard module and fails with ours is run again with ours.
+    """
     standard, ours = outcomes(name, ours=False), outcomes(name, ours=True)
+    if worse(standard, ours):
+        again = outcomes(name, ours=True)
+        ours |= {test: again[test] for test in worse(standard, ours) if test in again}
     differing = [test for test in standard | ours if standard.get(test) != ours.get(test)]
     counts = collections.Counter(ours.values())
     told = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
     version = ".".join(map(str, sys.version_info[:2]))
     verdict = (
-        f"{len(differing)} DIFFER from the standard module" if differing else "as with the standard module"
+        f"{len(differing)} differ from the standard module" if differing else "as with the standard module"
     )
     print(f"{version} {name}: {len(ours)} tests, {told or 'none ran'}; {verdict}", flush=True)
     for test in differing:
         print(f"    {test}: {standard.get(test, 'not run')}, with ours {ours.get(test, 'not run')}")
-    return not differing and counts["passed"] > 0
+    return not worse(standard, ours) and counts["passed"] > 0
+
+
+def worse(standard: dict[str, str], ours: dict[str, str]) -> list[str]:
+    """The tests that pass with the standard module and not with ours."""
+    return [test for test, outcome in standard.items() if outcome == "passed" != ours.get(test)]
 
 
 def main() -> int:
