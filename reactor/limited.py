@@ -12,6 +12,7 @@ Only time spent waiting for the rest of a request counts, never the handler's ow
 """
 
 import io
+import socket
 import weakref
 from collections.abc import Callable
 from functools import partial
@@ -22,8 +23,11 @@ from reactor.limits import LimitExceeded, Limits, TimeLimitExceeded
 from reactor.log import Throttle
 from reactor.net import LONGEST_WAIT, is_ready
 
-#: Bytes sent in one step, of which each has `send_timeout`: TLS takes all of a step or nothing.
-STEP = 1 << 14
+#: Bytes that TLS is given at once, for it takes all or nothing, and each step has `send_timeout`.
+TLS_STEP = 1 << 14
+
+#: A send after a wait must not block for the rest, whatever the socket's own timeout is.
+_DONTWAIT = getattr(socket, "MSG_DONTWAIT", 0)
 
 
 class RequestMeter:
@@ -36,12 +40,13 @@ class RequestMeter:
         self._socket = sock
         self._limits = limits
         self._found = sock.gettimeout()
-        found_is_own = self._found != limits.shortest_wait()  # see `bound`
-        self._timeout = timeout if timeout is not None else self._found if found_is_own else None
+        self._timeout = self._found if timeout is None and not is_bound(sock, limits) else timeout
         self._throttle = throttle
         self._peer = peer
+        self._is_tls = hasattr(sock, "pending")
         self._size = 0  # bytes of this request
         self._waited = 0.0  # seconds for the rest of this request
+        self._timed_out = False
         self._passed: dict[str, Callable[[], LimitExceeded]] = {}  # makes what to raise again
         self._reader: Callable[[], _BufferedReader | None] = _no_reader
         self.received = self.sent = 0
@@ -56,8 +61,10 @@ class RequestMeter:
         self._size = 0 if reader is None else reader.read_ahead()
         self._waited = 0.0
 
-    def receive(self, receive_into: Callable[[Any], int | None], buffer: Any) -> int | None:
-        """Read into *buffer*, within the limits."""
+    def receive_into(self, buffer: Any) -> int | None:
+        """Read into *buffer*, within the limits; `None` if a non-blocking socket has nothing."""
+        if self._timed_out:
+            raise OSError("cannot read from timed out object")  # as `socket.SocketIO`
         most = self._limits.max_request_size
         if most is not None:  # what comes after it may be the next request: leave that where it is
             buffer = memoryview(buffer).cast("B")[: max(1, most - self._size)]
@@ -66,26 +73,38 @@ class RequestMeter:
         else:
             name, waiting_for = "idle_timeout", "a request"
         started = monotonic()
-        self._wait(name, self._waited, waiting_for, self._own_timeout(), writing=False)
-        count = self._do(name, waiting_for, receive_into, buffer)
+        try:
+            receive = partial(self._socket.recv_into, buffer)
+            count = self._within(name, self._waited, waiting_for, self._own_timeout(), receive)
+        except BlockingIOError:
+            return None
+        except LimitExceeded:
+            raise
+        except TimeoutError:
+            self._timed_out = True
+            raise
         if self._size:
             self._waited += monotonic() - started
-        self.received += count or 0
-        self._size += count or 0
+        self.received += count
+        self._size += count
         if most is not None and self._size > most:
             self._pass(LimitExceeded, "max_request_size", f"more than {most} bytes")
         return count
 
-    def send(self, send: Callable[[Any], int | None], data: Any, spent: float = 0.0) -> int | None:
+    def send(self, data: Any, spent: float = 0.0) -> int:
         """Write some of *data*, within ``send_timeout``; *spent* of the handler's own timeout is over."""
         self.next_request()
         own = self._own_timeout()
+        if own:
+            own -= spent
+            if own <= 0:
+                raise TimeoutError("timed out")
         waiting_for = f"the peer to take {len(data)} bytes"
-        self._wait(
-            "send_timeout", 0.0, waiting_for, None if own is None else max(0.0, own - spent), writing=True
-        )
-        count = self._do("send_timeout", waiting_for, send, data)
-        self.sent += count or 0
+        with memoryview(data) as view, view[:TLS_STEP] if self._is_tls else view[:] as step:
+            flags = 0 if self._is_tls else _DONTWAIT
+            send = partial(self._socket.send, step, flags)
+            count = self._within("send_timeout", 0.0, waiting_for, own, send, writing=True)
+        self.sent += count
         return count
 
     def sendall(self, data: Any) -> None:
@@ -97,8 +116,8 @@ class RequestMeter:
             with view.cast("B") as octets:
                 sent = 0
                 while sent < len(octets):
-                    with octets[sent : sent + STEP] as step:
-                        sent += self.send(self._socket.send, step, monotonic() - started) or 0
+                    with octets[sent:] as rest:
+                        sent += self.send(rest, monotonic() - started)
 
     def fileno(self) -> int:
         return int(self._socket.fileno())
@@ -108,27 +127,41 @@ class RequestMeter:
         now: float | None = self._socket.gettimeout()
         return self._timeout if now == self._found else now
 
-    def _wait(self, name: str, spent: float, waiting_for: str, own: float | None, *, writing: bool) -> None:
-        """Wait until the socket is ready, within what is left of a limit and of the handler's timeout."""
+    def _within(
+        self,
+        name: str,
+        spent: float,
+        waiting_for: str,
+        own: float | None,
+        operation: Callable[[], int],
+        *,
+        writing: bool = False,
+    ) -> int:
+        """Wait until the socket is ready, within what is left of a limit and of the handler's *own*
+        timeout; then do it. TLS may be ready with less than it needs, and wait again."""
         if name in self._passed:
             raise self._passed[name]()
         limit: float | None = getattr(self._limits, name)
-        left = None if limit is None else limit - spent
-        if own is not None and (left is None or own <= left):
-            if own and not is_ready(self._socket, own, writing=writing):
-                raise TimeoutError("timed out")
-        elif left is not None and (left <= 0 or not is_ready(self._socket, left, writing=writing)):
-            self._pass_time(name, waiting_for)
+        started = monotonic()
+        while True:
+            waited = monotonic() - started
+            left = None if limit is None else limit - spent - waited
+            if own is not None and (left is None or own - waited <= left):
+                if own and not self._is_ready(own - waited, writing):
+                    raise TimeoutError("timed out")
+            elif left is not None and not self._is_ready(left, writing):
+                self._pass_time(name, waiting_for)
+            try:
+                return operation()
+            except BlockingIOError:
+                if own == 0:
+                    raise
+            except TimeoutError as exc:
+                if exc.errno is not None:  # the network's, not the socket's
+                    raise
 
-    def _do(
-        self, name: str, waiting_for: str, operation: Callable[[Any], int | None], data: Any
-    ) -> int | None:
-        try:
-            return operation(data)
-        except TimeoutError as exc:  # ready, but not with the whole of what TLS needs
-            if exc.errno is not None or self._own_timeout() is not None:
-                raise
-            self._pass_time(name, waiting_for)
+    def _is_ready(self, seconds: float, writing: bool) -> bool:
+        return seconds > 0 and is_ready(self._socket, seconds, writing=writing)
 
     def _pass_time(self, name: str, waiting_for: str) -> NoReturn:
         figures = f"{self.received} bytes received, {self.sent} sent"
@@ -163,6 +196,10 @@ class _Raw(io.RawIOBase):
             super().close()
             self._raw.close()
 
+    def _check_open(self) -> None:
+        if self.closed:
+            raise ValueError("I/O operation on closed file.")
+
 
 class _Lines(io.IOBase):
     """A file whose ``for`` loop takes a request with each turn."""
@@ -189,7 +226,12 @@ class _RawReader(_Lines, _Raw):
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        return self.meter.receive(self._raw.readinto, buffer)
+        self._check_open()
+        return self.meter.receive_into(buffer)
+
+
+class _CountingReader(_RawReader):
+    """Beneath a buffer, which works out from this how much of it was read."""
 
     def tell(self) -> int:
         return self.meter.received
@@ -200,19 +242,26 @@ class _RawWriter(_Raw):
         return True
 
     def write(self, data: Any) -> int | None:
-        return self.meter.send(self._raw.write, data)
+        self._check_open()
+        try:
+            return self.meter.send(data)
+        except BlockingIOError:
+            return None
 
 
 class _BufferedReader(_Lines, io.BufferedReader):
-    def __init__(self, raw: _RawReader, buffer_size: int) -> None:
+    def __init__(self, raw: _CountingReader, buffer_size: int) -> None:
         super().__init__(raw, buffer_size)
         self.meter = raw.meter
         raw.meter.reads_with(self)
 
+    def tell(self) -> int:
+        raise io.UnsupportedOperation("tell")  # as what `socket.makefile` makes
+
     def read_ahead(self) -> int:
         """Bytes that came and that the handler has not read."""
         try:
-            return self.meter.received - self.tell()
+            return self.meter.received - io.BufferedReader.tell(self)
         except ValueError:  # closed, or detached
             return 0
 
@@ -229,9 +278,10 @@ class _BufferedWriter(io.BufferedWriter):
 
 def limited_reader(sock: Any, meter: RequestMeter, buffering: int) -> Any:
     """`socket.makefile` for reading, within the limits."""
-    raw = _RawReader(sock.makefile("rb", 0), meter)
+    socket_file = sock.makefile("rb", 0)
     if buffering == 0:
-        return raw
+        return _RawReader(socket_file, meter)
+    raw = _CountingReader(socket_file, meter)
     return _BufferedReader(raw, io.DEFAULT_BUFFER_SIZE if buffering < 0 else buffering)
 
 
@@ -242,10 +292,16 @@ def limited_writer(sock: Any, meter: RequestMeter, buffering: int) -> Any:
 
 
 def bound(request: Any, limits: Limits) -> None:
-    """Give a connection the shortest of the limits as its timeout: all that can be done for a handler
-    that uses the socket itself. A datagram's request is left alone."""
+    """Give a connection the shortest of the limits as its timeout, in place of a longer one or none:
+    all that can be done for a handler that uses the socket itself. A datagram is left alone."""
     if hasattr(request, "settimeout"):
         shortest = limits.shortest_wait()
         timeout = request.gettimeout()
         if shortest is not None and (timeout is None or shortest < timeout):
             request.settimeout(min(shortest, LONGEST_WAIT))
+
+
+def is_bound(request: Any, limits: Limits) -> bool:
+    """Whether the connection's timeout is what `bound` has set; the system rounds it."""
+    shortest, timeout = limits.shortest_wait(), request.gettimeout()
+    return shortest is not None and timeout is not None and abs(timeout - min(shortest, LONGEST_WAIT)) < 1e-6

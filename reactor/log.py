@@ -27,10 +27,10 @@ class Throttle:
         self._held: dict[str, int] = {}
         self._lock = threading.Lock()
 
-    def warning(self, now: float, cause: str, text: str) -> bool:
+    def warning(self, now: float, cause: str, text: str, exc_info: bool = False) -> bool:
         """Log *text* as a warning unless *cause* was logged less than a second ago.
 
-        Returns whether the line was written.
+        Returns whether the line was written. *exc_info*: with the traceback of what is being handled.
         """
         with self._lock:
             last = self._last.get(cause)
@@ -39,7 +39,8 @@ class Throttle:
                 return False
             self._last[cause] = now
             held = self._held.pop(cause, 0)
-        logger.warning("%s%s", text, f" (and {held} more like it since the last such line)" if held else "")
+        more = f" (and {held} more like it since the last such line)" if held else ""
+        logger.warning("%s%s", text, more, exc_info=exc_info)
         return True
 
     def flush(self, now: float) -> None:

@@ -358,9 +358,9 @@ class BaseServer:
         if isinstance(exc, LimitExceeded):
             return  # said where it was passed
         if isinstance(exc, TimeoutError) and exc.errno is None and isinstance(self.limits, Limits):
-            # Of the socket itself, which had the shortest limit as its timeout: see `bound`.
-            text = f"closing {client_address!r}: timed out in a handler that uses the socket itself"
-            self._log_throttle.warning(monotonic(), "timed out", text)
+            # A peer's doing, if the handler uses the socket itself (see `bound`), or a fault elsewhere.
+            text = f"timed out in {self._request_named(client_address)}"
+            self._log_throttle.warning(monotonic(), "timed out", text, exc_info=True)
         elif isinstance(exc, OSError) and exc.errno in PEER_GONE and peer_is_gone(request):
             logger.debug("%r is gone: %s", client_address, exc)
         else:
