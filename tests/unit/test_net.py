@@ -15,7 +15,9 @@ from reactor.net import (
     claim_unix_path,
     families_of,
     host_of,
+    is_ready,
     no_delay,
+    peer_is_gone,
     release_unix_path,
     unix_path_identity,
 )
@@ -114,6 +116,71 @@ def test_a_peer_that_is_gone_is_told_from_our_own_mistakes():
     assert {errno.EPIPE, errno.ECONNRESET, errno.ETIMEDOUT, errno.ENOTCONN} <= PEER_GONE
     assert not PEER_GONE & {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}, "others will give back"
     assert not PEER_GONE & {errno.EAGAIN, errno.EBADF, errno.EINVAL}, "these are our own mistakes, or none"
+
+
+# Waiting for one socket
+
+
+def test_a_socket_is_ready_when_it_can_be_read_or_written():
+    near, far = socket.socketpair()
+    with near, far:
+        assert not is_ready(near, 0, writing=False)
+        assert is_ready(near, 0, writing=True)
+        far.send(b"x")
+        assert is_ready(near, 0, writing=False)
+        near.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            while True:
+                near.send(bytes(65536))
+        assert not is_ready(near, 0, writing=True)
+
+
+def test_a_wait_may_be_for_ever_for_all_that_anybody_sees():
+    near, far = socket.socketpair()
+    with near, far:
+        far.send(b"x")
+        assert is_ready(near, float("inf"), writing=False)
+
+
+@pytest.mark.parametrize("what", ["closed", "no socket"])
+def test_what_cannot_be_waited_for_is_left_to_the_operation(what):
+    if what == "closed":
+        near, far = socket.socketpair()
+        near.close()
+        far.close()
+    else:
+        near = object()
+    assert is_ready(near, 0, writing=False) and is_ready(near, 0, writing=True)
+
+
+def test_bytes_that_are_decrypted_already_need_no_wait():
+    class Decrypted(socket.socket):
+        def pending(self):
+            return 3
+
+    near, far = socket.socketpair()
+    with far, Decrypted(fileno=near.detach()) as tls:
+        assert is_ready(tls, 0, writing=False)
+
+
+@pytest.mark.parametrize("family", [INET, pytest.param(UNIX, marks=needs_unix)], ids=["TCP", "Unix"])
+def test_a_peer_is_gone_when_both_directions_are_over_or_broken(family):
+    with socket.socket(family) as listener:
+        listener.bind(("127.0.0.1", 0) if family == INET else "")
+        listener.listen()
+        with socket.socket(family) as far:
+            far.connect(listener.getsockname())
+            near, _ = listener.accept()
+            assert not peer_is_gone(near)
+            far.shutdown(socket.SHUT_WR)
+            assert not peer_is_gone(near)
+        with pytest.raises(ConnectionError):
+            while True:
+                near.send(bytes(65536))
+        assert peer_is_gone(near)
+        near.close()
+        assert peer_is_gone(near)
+    assert not peer_is_gone((b"a datagram", None))
 
 
 # Unix paths
