@@ -40,7 +40,7 @@ class Throttle:
             self._last[cause] = now
             held = self._held.pop(cause, 0)
         more = f" (and {held} more like it since the last such line)" if held else ""
-        logger.warning("%s%s", text, more, exc_info=exc_info)
+        logger.warning("%s%s", text, more, exc_info=exc_info or None)
         return True
 
     def flush(self, now: float) -> None:
