@@ -92,8 +92,9 @@ class ThreadingMixIn(_Base):
     block_on_close = True
     max_threads: int | None = None
     _threads: "_Threads | _NoThreads" = _NoThreads()
-    _running: "set[threading.Thread] | None" = None  # where there is a limit to them
-    _thread_hosts: "dict[threading.Thread, str | None] | None" = None  # of those that count as connections
+    #: Where their number is limited; of the clients, while they count as connections.
+    _running: "set[threading.Thread] | None" = None
+    _thread_hosts: "dict[threading.Thread, str | None] | None" = None
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """What the thread does."""
@@ -194,9 +195,8 @@ if hasattr(os, "fork"):
         active_children: "set[int] | None" = None
         max_children = 40
         block_on_close = True
-        _child_hosts: "dict[int, str | None] | None" = (
-            None  # of the children's clients, where there are limits
-        )
+        #: Of the children's clients, where they count as connections.
+        _child_hosts: "dict[int, str | None] | None" = None
 
         def collect_children(self, *, blocking: bool = False) -> None:
             """Wait for children that have ended; with *blocking*, for all. At `max_children` it waits

@@ -56,6 +56,8 @@ class BaseServer:
 
     timeout: float | None = None
     limits: Limits | None = None
+    #: How a mix-in drives the handlers made for it; `None` means here and now, blocking.
+    drive_handler: Any = None
     socket: Any
 
     def __init__(self, server_address: Any, RequestHandlerClass: Callable[[Any, Any, Any], Any]) -> None:
@@ -69,6 +71,16 @@ class BaseServer:
 
     def __exit__(self, *args: object) -> None:
         self.server_close()
+
+    def _check_settings(self) -> None:
+        """Raise `TypeError` or `ValueError` for a class attribute that can't be meant."""
+        if self.limits is not None and not isinstance(self.limits, Limits):
+            raise TypeError(f"{type(self).__qualname__}.limits must be a Limits or None, not {self.limits!r}")
+
+    def _check_handler_class(self, handler_class: Any) -> None:
+        """Raise `TypeError` for what can't be called; mix-ins ask for more."""
+        if handler_class is not None and not callable(handler_class):
+            raise TypeError(f"RequestHandlerClass must be a class of request handlers, not {handler_class!r}")
 
     # State made on first use, for subclasses that never call __init__ whole
 
@@ -125,16 +137,6 @@ class BaseServer:
                 waker.close()
         if lifecycle.draining:
             self._finish_requests()
-
-    def _check_settings(self) -> None:
-        """Raise `TypeError` or `ValueError` for a class attribute that can't be meant."""
-        if self.limits is not None and not isinstance(self.limits, Limits):
-            raise TypeError(f"{type(self).__qualname__}.limits must be a Limits or None, not {self.limits!r}")
-
-    def _check_handler_class(self, handler_class: Any) -> None:
-        """Raise `TypeError` for what can't be called; mix-ins ask for more."""
-        if handler_class is not None and not callable(handler_class):
-            raise TypeError(f"RequestHandlerClass must be a class of request handlers, not {handler_class!r}")
 
     def shutdown(self) -> None:
         """Stop `serve_forever` at once, from any thread, a handler or a signal handler.
@@ -254,7 +256,7 @@ class BaseServer:
     def _admissions(self) -> Admission:
         """What counts this server's connections, made on first use."""
         if self._admission is None:
-            self._admission = Admission(self.limits or UNLIMITED)
+            self._admission = Admission(self.limits if isinstance(self.limits, Limits) else UNLIMITED)
         return self._admission
 
     @property
@@ -308,9 +310,6 @@ class BaseServer:
     @__is_shut_down.setter
     def __is_shut_down(self, event: threading.Event) -> None:
         self._lifecycle.shut_down = event
-
-    #: How a mix-in drives the handlers made for it; `None` means here and now, blocking.
-    drive_handler: Any = None
 
     # Hooks
 
