@@ -11,4 +11,7 @@ ROOMS = (
     "reactor/handlers.py",
     "reactor/mixins.py",
     "reactor/serving.py",
+    "reactor/listening.py",
+    "reactor/limited.py",
+    "reactor/backoff.py",
 )

@@ -107,7 +107,7 @@ def test_an_elif_becomes_an_else_with_nothing_in_it():
 def test_what_deleting_leaves_of_our_own_rooms_compiles_and_is_something_else(room):
     source = (ROOT / room).read_bytes()
     deletions = mutants(room, source)
-    assert len(deletions) > 30
+    assert len(deletions) > 10
     for mutant in deletions:
         compile(mutant.source, room, "exec")
         assert mutant.source != source

@@ -5,16 +5,16 @@ import signal
 
 import pytest
 
-from reactor import StreamRequestHandler
+from reactor import BaseRequestHandler, ForkingTCPServer, StreamRequestHandler, mixins
 from tests.support.servers import (
+    FOREVER,
     FORKS,
     Channel,
+    Thread,
     connected,
-    ended,
     hosts,
     made,
     nothing_left,
-    program,
 )
 
 pytestmark = FORKS
@@ -116,6 +116,33 @@ def test_at_max_children_collecting_waits_for_one_to_end(cls, monkeypatch):
         assert server.active_children == set()
 
 
+def test_between_its_looks_at_max_children_it_sleeps(monkeypatch):
+    def sleep(seconds):
+        naps.append(seconds)
+        if len(naps) == 3:
+            peer.send(b"end\n")
+            wait_until_ended(pid)
+
+    def waitpid(pid, options):
+        looks.append(pid)
+        assert len(looks) <= 10, "it spins"
+        return wait(pid, options)
+
+    wait, looks, naps = os.waitpid, [], []
+    with (
+        nothing_left(),
+        made(ForkingTCPServer, Answers, max_children=1) as server,
+        connected(server) as peer,
+    ):
+        pid = child_of(server, peer)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "waitpid", waitpid)
+            patch.setattr(mixins, "sleep", sleep)
+            server.collect_children()
+        assert server.active_children == set()
+    assert naps == [mixins.CHILD_POLL] * 3
+
+
 @pytest.mark.parametrize("cls", STREAMS)
 @pytest.mark.parametrize("most", [1, 40])
 def test_children_that_somebody_else_has_waited_for_are_forgotten(cls, most, monkeypatch):
@@ -149,26 +176,19 @@ def test_parent_and_child_both_close_the_connection(cls):
         assert channel.hear() == f"{pid} -1"
 
 
-CHILD = """
-import signal, sys
-from reactor import BaseRequestHandler, ForkingTCPServer
-
-class Handler(BaseRequestHandler):
-    def handle(self):
-        self.request.sendall(b"%d" % signal.set_wakeup_fd(-1))
-
-with ForkingTCPServer(("127.0.0.1", 0), Handler) as server:
-    print(server.server_address[1], flush=True)
-    signal.signal(signal.SIGTERM, lambda *args: server.shutdown())
-    server.serve_forever()
-"""
-
-
 def test_a_childs_signals_do_not_wake_its_parent():
-    with program(CHILD) as process:
-        port = int(process.stdout.readline())
-        server = type("Server", (), {"server_address": ("127.0.0.1", port)})
+    class Handler(BaseRequestHandler):
+        def handle(self):
+            self.request.sendall(b"%d" % signal.set_wakeup_fd(-1))
+
+    def visit():
         with connected(server) as peer:
-            assert peer.rest() == b"-1"
-        process.send_signal(signal.SIGTERM)
-        assert ended(process) == (0, "", "")
+            try:
+                return peer.rest()
+            finally:
+                server.shutdown()
+
+    with nothing_left(), made(ForkingTCPServer, Handler) as server:
+        visitor = Thread(visit)
+        server.serve_forever(FOREVER)
+        assert visitor.finish() == b"-1"

@@ -75,6 +75,17 @@ def test_the_event_that_a_program_took_before_serving_is_the_one_that_is_set_aft
         assert waiter.finish() is True
 
 
+def test_an_event_that_a_program_puts_in_its_place_is_cleared_and_set():
+    event = threading.Event()
+    event.set()
+    with made(TCPServer, Upper) as server:
+        server._BaseServer__is_shut_down = event
+        with running(server, FOREVER), connected(server) as peer:
+            assert peer.ask(b"a word\n") == b"A WORD\n"
+            assert not event.is_set()
+        assert event.is_set()
+
+
 def test_shutdown_waits_for_a_serve_forever_of_the_programs_own():
     """Programs have copied the standard one, flag and event included, to change a line of it."""
     order, entered, go_on = [], threading.Event(), threading.Event()
@@ -317,7 +328,9 @@ def test_a_server_that_was_never_closed_but_for_its_socket_leaves_nothing():
         gc.collect()
 
 
-@pytest.mark.parametrize("name", ["_thread", "_stopped", "_signals", "_waker", "_shutdown_requested"])
+@pytest.mark.parametrize(
+    "name", ["_thread", "_stopped", "_signals", "_waker", "_shutdown_requested", "limits"]
+)
 def test_a_program_may_call_its_attributes_what_it_likes(name):
     class Server(TCPServer):
         def __init__(self, *args):

@@ -5,7 +5,14 @@ import threading
 
 import pytest
 
-from reactor import BaseRequestHandler, Reactor, ThreadingTCPServer
+from reactor import (
+    BaseRequestHandler,
+    Line,
+    Reactor,
+    ReactorTCPServer,
+    StateRequestHandler,
+    ThreadingTCPServer,
+)
 from tests.support.clock import ManualClock
 from tests.support.servers import (
     FOREVER,
@@ -121,3 +128,31 @@ def test_a_handler_that_closes_its_server_is_waited_for_by_whoever_closes_it_nex
         server.released.set()
         closing.finish()
         assert peer.rest() == b""
+
+
+def test_closing_a_reactor_server_from_another_thread_waits_until_all_is_done():
+    class Slow(StateRequestHandler):
+        def start(self):
+            self.server.channel.say("here")
+            self.expect(Line(), self.close)
+
+        def finish(self):
+            self.server.channel.say("finishing")
+            assert self.server.released.wait(PATIENCE)
+
+    with (
+        nothing_left(),
+        Channel() as channel,
+        made(ReactorTCPServer, Slow, channel=channel, released=threading.Event()) as server,
+        connected(server) as peer,
+    ):
+        serve = Thread(server.serve_forever, FOREVER)
+        assert channel.hear() == "here"
+        closing = Thread(server.server_close)
+        assert channel.hear() == "finishing"
+        closing.join(0.05)
+        assert closing.is_alive()
+        server.released.set()
+        closing.finish()
+        assert peer.rest() == b""
+        serve.finish()

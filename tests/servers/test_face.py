@@ -79,6 +79,15 @@ def test_each_class_is_the_packages_own_and_says_that_it_lives_here(name):
     assert cls is not getattr(standard, name, None)
 
 
+@pytest.mark.parametrize("name", standard.__all__)
+def test_each_class_has_the_settings_of_the_standard_one(name):
+    def settings(cls):
+        found = {each: getattr(cls, each) for each in dir(getattr(standard, name)) if each[0] != "_"}
+        return {each: value for each, value in found.items() if not callable(value)}
+
+    assert settings(getattr(face, name)) == settings(getattr(standard, name))
+
+
 def test_importing_all_of_it_gives_these_names():
     namespace = {}
     exec("from reactor.socketserver import *", namespace)

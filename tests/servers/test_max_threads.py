@@ -13,7 +13,15 @@ from unittest.mock import patch
 import pytest
 
 import reactor.socketserver as face
-from reactor import BaseRequestHandler, Reactor, StreamRequestHandler, ThreadingTCPServer, ThreadingUDPServer
+from reactor import (
+    BaseRequestHandler,
+    Reactor,
+    StreamRequestHandler,
+    ThreadingTCPServer,
+    ThreadingUDPServer,
+    acceptor,
+    listening,
+)
 from tests.support.servers import (
     FOREVER,
     PATIENCE,
@@ -216,6 +224,35 @@ def test_a_crowd_in_no_order_is_served_by_so_many_threads(how, cls):
         for visitor in visitors:
             visitor.finish()
     assert len(most) == 160 and max(most) <= 4
+
+
+@pytest.mark.parametrize("how", ["serve_forever", "reactor"])
+def test_a_full_server_is_told_that_a_thread_has_ended(how, room, monkeypatch):
+    """Without that it would look at its next interval."""
+
+    def _has_room(self):
+        has_room = super(type(self), self)._has_room()
+        if not has_room:
+            full.set()
+        return has_room
+
+    full = threading.Event()
+    monkeypatch.setattr(acceptor, "ROOM_INTERVAL", FOREVER)
+    monkeypatch.setattr(listening, "ROOM_INTERVAL", FOREVER)
+    attributes = {"max_threads": 1, "_has_room": _has_room}
+    with (
+        driven(how, ThreadingTCPServer, room.handler(), **attributes) as (server, _),
+        connected(server) as peer,
+        connected(server) as waiting,
+    ):
+        peer.send(b"one\n")
+        waiting.send(b"two\n")
+        assert room.arrival() == b"one\n"
+        assert full.wait(PATIENCE)
+        room.let_out()
+        assert room.arrival() == b"two\n"
+        room.let_out()
+        assert waiting.line() == b"TWO\n"
 
 
 # A full server listens to everyone but newcomers

@@ -308,6 +308,20 @@ def test_each_server_keeps_its_own_limits():
                 assert refused.rest() == b""
 
 
+@pytest.mark.parametrize("registered", [True, False])
+def test_limits_that_a_server_is_given_while_it_serves_hold_from_then_on(registered):
+    with Reactor() as reactor, made(ThreadingTCPServer, Upper) as server:
+        if registered:
+            reactor.register(server)
+        with looping(reactor) if registered else running(server):
+            assert is_served(server)
+            server.limits = Limits(max_connections=1)
+            with connected(server) as first:
+                assert first.ask(b"x\n") == b"X\n"
+                with connected(server) as refused:
+                    assert refused.rest() == b""
+
+
 # What accept can say
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from reactor import StateRequestHandler, TCPServer, servers
 from tests.support.clock import ManualClock
+from tests.support.selecting import ScriptedSelector
 from tests.support.servers import PATIENCE, Thread, connected, hosts, made, nothing_left, running
 
 CLASSIC = hosts("TCP", kinds=("", "Threading"))
@@ -78,6 +79,36 @@ def test_what_was_held_back_is_counted_when_it_has_been_quiet_for_a_second(caplo
     assert len(lines) == 2
     assert "cannot take a request" in lines[0]
     assert lines[1] == "OSError: 2 more in the last second or so"
+
+
+@pytest.mark.parametrize("cls", CLASSIC)
+def test_a_request_that_is_taken_forgets_the_failures_before_it(cls, monkeypatch):
+    clock, waits = ManualClock(), []
+
+    class Selector(ScriptedSelector):
+        def __init__(self):
+            super().__init__(clock)
+            self.ready[server.fileno()] = selectors.EVENT_READ
+            self.waits = waits
+
+    def get_request(self):
+        if failing.pop(0):
+            raise OSError(errno.EMFILE, "too many open")
+        return None, None
+
+    def process_request(self, request, client_address):
+        """There is none."""
+
+    for module in ("servers", "listening"):
+        monkeypatch.setattr(f"reactor.{module}.monotonic", clock)
+    monkeypatch.setattr(servers, "_ServerSelector", Selector)
+    failing = [True, True, True, False, True, False]
+    hooks = {"get_request": get_request, "process_request": process_request}
+    with made(cls, Silent, **hooks) as server:
+        while failing:
+            server.handle_request()
+    rests = [wait for wait in waits if wait is not None]
+    assert rests == pytest.approx([0.005, 0.01, 0.02, 0.005])
 
 
 @pytest.mark.parametrize("cls", CLASSIC)

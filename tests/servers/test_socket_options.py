@@ -24,6 +24,7 @@ def test_a_unix_server_that_asks_for_all_of_it_can_be_made(cls):
         assert not server.socket.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT)
 
 
-def test_what_a_program_sets_for_all_tcp_servers_is_not_set_for_udp_ports(monkeypatch):
-    monkeypatch.setattr(TCPServer, "allow_reuse_port", True)
-    assert UDPServer.allow_reuse_port is False
+@pytest.mark.parametrize("attribute", ["allow_reuse_address", "allow_reuse_port"])
+def test_what_a_program_sets_for_all_tcp_servers_is_not_set_for_udp_servers(attribute, monkeypatch):
+    monkeypatch.setattr(TCPServer, attribute, True)
+    assert getattr(UDPServer, attribute) is False

@@ -848,18 +848,19 @@ def test_the_handlers_own_timeout_ends_the_wait_for_the_rest_of_what_tls_needs(c
     assert lines() == []
 
 
-def test_a_write_whose_time_is_over_waits_no_more(clock):
-    """The machine stood still for longer than all of the handler's timeout."""
+@pytest.mark.parametrize("seconds", [5, 7])
+def test_a_write_whose_time_is_over_waits_no_more(clock, seconds):
+    """The machine stood still for all of the handler's timeout, or longer."""
     sock = FakeSocket(clock, [], [1, (1000, 1)])
     start = clock()
 
     def handle(handler):
-        sock.meanwhile = lambda: clock.advance(7)
+        sock.meanwhile = lambda: clock.advance(seconds)
         with pytest.raises(TimeoutError):
             handler.wfile.write(bytes(10))
 
     handled(sock, TIMES, handle, timeout=5)
-    assert clock() - start == 7
+    assert clock() - start == seconds
 
 
 @pytest.mark.parametrize(("begun", "most"), [(False, 300), (True, 10)], ids=["idle", "begun"])
