@@ -10,6 +10,7 @@ import os
 import select
 import socket
 import stat
+from collections.abc import Iterator
 from typing import Any
 
 #: The peer is gone, or never got here. A debug line, not a traceback.
@@ -161,6 +162,34 @@ def claim_unix_path(path: Any, kind: int) -> None:
         else:
             with contextlib.suppress(OSError):
                 probe.shutdown(socket.SHUT_RDWR)  # seen even if a child holds a copy of it
+
+
+def check_unix_mode(mode: int | None, path: Any) -> None:
+    """Raise `TypeError` or `ValueError` unless a socket file at *path* can have the permissions *mode*."""
+    if mode is None:
+        return
+    if isinstance(mode, bool) or not isinstance(mode, int):
+        raise TypeError(f"socket_mode takes permissions such as 0o660, or None, not {mode!r}")
+    if not 0 <= mode <= 0o777:
+        raise ValueError(f"socket_mode takes permissions from 0 to 0o777, not {mode:#o}")
+    if _is_abstract(path):
+        raise ValueError("socket_mode: an abstract address has no file and no permissions")
+
+
+@contextlib.contextmanager
+def unix_permissions(sock: socket.socket, mode: int | None, path: Any) -> Iterator[None]:
+    """Around binding *sock* to *path*: its file gets the permissions *mode*, and never has more.
+
+    Linux makes the file with the socket's own permissions less the umask, see unix(7). Elsewhere
+    it may have more until it is bound, when no stream socket can be connected to yet.
+    """
+    if mode is None:
+        yield
+        return
+    with contextlib.suppress(OSError):
+        os.fchmod(sock.fileno(), mode)
+    yield
+    os.chmod(path, mode)
 
 
 def unix_path_identity(path: Any) -> tuple[int, int] | None:

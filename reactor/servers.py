@@ -30,12 +30,14 @@ from reactor.loop import Reactor
 from reactor.net import (
     PEER_GONE,
     check_address,
+    check_unix_mode,
     claim_unix_path,
     family_for,
     host_of,
     peer_is_gone,
     release_unix_path,
     unix_path_identity,
+    unix_permissions,
 )
 from reactor.signals import restore_wakeup_fd, set_wakeup_fd
 from reactor.waker import Waker
@@ -482,6 +484,8 @@ if hasattr(socket, "AF_UNIX"):
         """What the Unix servers share: the socket file, taken over from a dead server, removed at the end."""
 
         address_family = socket.AF_UNIX
+        #: The file's permissions, as `os.chmod` takes them; `None` leaves them to the umask.
+        socket_mode: int | None = None
         _path_identity: tuple[int, int] | None = None
         _path_owner: int | None = None
 
@@ -489,11 +493,13 @@ if hasattr(socket, "AF_UNIX"):
             """Bind the path, removing a socket there that nobody listens on."""
             check_address(self.address_family, self.server_address)
             self.server_address = os.fspath(self.server_address)
+            check_unix_mode(self.socket_mode, self.server_address)
             if self._path_identity is None:  # or it is our own that nobody listens on yet
                 claim_unix_path(self.server_address, self.socket_type)
-            super().server_bind()
-            self._path_identity = unix_path_identity(self.server_address)
-            self._path_owner = os.getpid()
+            with unix_permissions(self.socket, self.socket_mode, self.server_address):
+                super().server_bind()
+                self._path_identity = unix_path_identity(self.server_address)
+                self._path_owner = os.getpid()
 
         def server_close(self) -> None:
             """Close the socket and remove its file, if it is still ours."""
@@ -503,9 +509,11 @@ if hasattr(socket, "AF_UNIX"):
             self._path_identity = None
 
     class UnixStreamServer(_UnixPath):
-        """`TCPServer` on a Unix socket, as `socketserver.UnixStreamServer`; the address is a path."""
+        """`TCPServer` on a Unix socket, as `socketserver.UnixStreamServer`; the address is a path.
+        `socket_mode`: the permissions of its file, such as ``0o660``, never more for a moment."""
 
     class UnixDatagramServer(_UnixPath, UDPServer):
-        """`UDPServer` on a Unix socket, as `socketserver.UnixDatagramServer`; the address is a path."""
+        """`UDPServer` on a Unix socket, as `socketserver.UnixDatagramServer`; the address is a path.
+        `socket_mode` as above."""
 
     __all__ += ["UnixDatagramServer", "UnixStreamServer"]

@@ -2,6 +2,8 @@
 
 import os
 import socket
+import stat
+import sys
 
 import pytest
 
@@ -196,3 +198,78 @@ def test_many_clients_of_a_unix_server_have_no_names_and_are_told_apart(cls, pat
         finally:
             for peer in peers:
                 peer.__exit__()
+
+
+# Permissions
+
+
+def permissions(path):
+    return stat.S_IMODE(os.stat(path).st_mode)
+
+
+@pytest.fixture(params=[0o000, 0o022, 0o077], ids=oct)
+def umask(request):
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+@pytest.mark.parametrize("cls", EVERY)
+@pytest.mark.parametrize("mode", [0o600, 0o660, 0o666, 0o777], ids=oct)
+def test_the_file_has_the_permissions_that_are_asked_for(cls, mode, path, umask):
+    asking = type("Asking", (cls,), {"socket_mode": mode})
+    with asking(path, handler_for(cls)) as server, running(server):
+        assert permissions(path) == mode
+        assert is_served(server)
+    assert not os.path.exists(path)
+
+
+@pytest.mark.parametrize("cls", EVERY)
+def test_without_asking_the_umask_decides(cls, path, umask):
+    with cls(path, handler_for(cls)):
+        assert permissions(path) == 0o777 & ~umask
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems make the file first")
+@pytest.mark.parametrize("cls", EVERY)
+def test_not_for_a_moment_has_it_more(cls, path, monkeypatch):
+    def chmod(path, mode):
+        found.append(permissions(path))
+
+    found = []
+    monkeypatch.setattr(os, "chmod", chmod)
+    before = os.umask(0)
+    try:
+        with type("Asking", (cls,), {"socket_mode": 0o600})(path, handler_for(cls)):
+            assert found == [0o600]
+    finally:
+        os.umask(before)
+
+
+@pytest.mark.parametrize("cls", EVERY)
+@pytest.mark.parametrize(
+    ("mode", "error"),
+    [("660", TypeError), (True, TypeError), (6.0, TypeError), (-1, ValueError), (0o1777, ValueError)],
+)
+def test_permissions_that_make_no_sense_are_refused_and_nothing_is_left(cls, mode, error, path):
+    with nothing_left(), pytest.raises(error, match="socket_mode"):
+        type("Asking", (cls,), {"socket_mode": mode})(path, handler_for(cls))
+    assert not os.path.exists(path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no abstract addresses")
+@pytest.mark.parametrize("cls", EVERY)
+def test_an_abstract_address_has_no_permissions(cls):
+    with nothing_left(), pytest.raises(ValueError, match="abstract"):
+        type("Asking", (cls,), {"socket_mode": 0o600})("\0reactor-tests-permissions", handler_for(cls))
+
+
+@pytest.mark.parametrize("cls", EVERY)
+def test_a_server_whose_permissions_cannot_be_set_leaves_no_file(cls, path, monkeypatch):
+    def chmod(path, mode):
+        raise PermissionError("no")
+
+    monkeypatch.setattr(os, "chmod", chmod)
+    with nothing_left(), pytest.raises(PermissionError):
+        type("Asking", (cls,), {"socket_mode": 0o600})(path, handler_for(cls))
+    assert not os.path.exists(path)
