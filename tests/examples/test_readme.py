@@ -1,4 +1,4 @@
-"""Proves that the programs in README.md and docs/servers.md run as they stand there, but for the port."""
+"""Proves that the programs in README.md and docs/ run as they stand there, but for the port."""
 
 import os
 import re
@@ -26,7 +26,8 @@ def programs(name, *ids):
 @pytest.mark.parametrize(
     "program",
     programs("README.md", "classic", "coroutine", "state-machine", "one-loop")
-    + programs("docs/servers.md", "blocking", "threads", "processes", "table", "slow-work", "dual-stack"),
+    + programs("docs/servers.md", "blocking", "threads", "processes", "table", "slow-work", "dual-stack")
+    + programs("docs/internet.md", "whole"),
 )
 def test_a_program_in_a_document_serves(program, monkeypatch):
     """In the main thread, as its reader runs it; the client is the other thread and ends it."""
