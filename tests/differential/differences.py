@@ -95,6 +95,13 @@ DIFFERENCES = (
         ),
     ),
     Difference(
+        "the permissions of a Unix server's socket file",
+        "what the umask leaves",
+        "the same, or those that `socket_mode` asks for",
+        "chmod() after binding is too late for a moment",
+        added=("socket_mode",),
+    ),
+    Difference(
         "allow_reuse_port of a Unix server",
         "3.13.0 sets SO_REUSEPORT, which a newer kernel refuses",
         "heeded for AF_INET and AF_INET6 only",
