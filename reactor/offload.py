@@ -2,8 +2,10 @@
 
 import os
 import threading
+import weakref
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
+from queue import Empty, SimpleQueue
 from typing import Any
 
 Deliver = Callable[..., object]
@@ -25,8 +27,7 @@ class OffloadPool:
             check_executor(executor)
         self._call_soon_threadsafe: Deliver = call_soon_threadsafe
         self._executor = executor
-        self._own: ThreadPoolExecutor | None = None
-        self._workers: set[int] = set()
+        self._own: DaemonThreads | None = None
 
     def submit(
         self,
@@ -48,35 +49,117 @@ class OffloadPool:
         future.add_done_callback(lambda finished: self._bring_back(done, finished))
         return future
 
-    def close(self) -> None:
-        """Cancel what has not started and wait for what runs; drop its results.
+    def close(self, wait: bool = True) -> None:
+        """Cancel what has not started and, with *wait*, wait for what runs; drop its results.
 
         Called from a worker of the pool itself, it does not wait.
         """
         pool, self._own = self._own, None
         if pool is not None:
-            inside = threading.get_ident() in self._workers
-            pool.shutdown(wait=not inside, cancel_futures=True)
-            self._workers = set()
+            inside = pool.is_worker(threading.current_thread())
+            pool.shutdown(wait=wait and not inside, cancel_futures=True)
             if inside:
                 return
         self._call_soon_threadsafe = _nobody  # and keep nobody alive
 
     def _own_pool(self) -> Executor:
         if self._own is None:
-            self._own = ThreadPoolExecutor(
-                self.MAX_WORKERS, thread_name_prefix="reactor-offload", initializer=self._note_worker
-            )
+            self._own = DaemonThreads(self.MAX_WORKERS)
         return self._own
-
-    def _note_worker(self) -> None:
-        self._workers.add(threading.get_ident())
 
     def _bring_back(self, done: Callable[["Future[Any]"], object], finished: "Future[Any]") -> None:
         try:
             self._call_soon_threadsafe(done, finished)
         except RuntimeError:
             pass  # the loop was closed meanwhile: nobody is left to want the result
+
+
+class _Task:
+    """One call, and the future of its result."""
+
+    __slots__ = ("_args", "_function", "_kwargs", "future")
+
+    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.future: Future[Any] = Future()
+        self._function = function
+        self._args = args
+        self._kwargs = kwargs
+
+    def run(self) -> None:
+        if self.future.set_running_or_notify_cancel():
+            try:
+                result = self._function(*self._args, **self._kwargs)
+            except BaseException as exc:
+                self.future.set_exception(exc)
+            else:
+                self.future.set_result(result)
+
+
+class DaemonThreads(Executor):
+    """As `concurrent.futures.ThreadPoolExecutor`, but its threads are daemons: a name server that does
+    not answer must not keep a process alive that was told to end. A thread is made when work comes
+    and all others are busy, *most* of them in all."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._work: SimpleQueue[_Task | None] = SimpleQueue()
+        self._idle = threading.Semaphore(0)
+        self._threads: list[threading.Thread] = []
+        self._end = weakref.finalize(self, self._work.put, None)  # they end when nobody wants them any more
+        self._end.atexit = False
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
+        """Call ``fn(*args, **kwargs)`` in one of the threads. Raises `RuntimeError` after `shutdown`."""
+        task = _Task(fn, args, kwargs)
+        with self._lock:
+            if not self._end.alive:
+                raise RuntimeError("cannot offload: this pool is shut down")
+            if not self._idle.acquire(blocking=False) and len(self._threads) < self._most:
+                self._start_thread()
+            self._work.put(task)
+        return task.future
+
+    def _start_thread(self) -> None:
+        name = f"reactor-offload_{len(self._threads)}"
+        thread = threading.Thread(target=_work, args=(self._work, self._idle), name=name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # no more threads to be had
+            if not self._threads:
+                raise
+        else:
+            self._threads.append(thread)
+
+    def is_worker(self, thread: threading.Thread) -> bool:
+        """Whether *thread* is one of these."""
+        return thread in self._threads
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more work; with *cancel_futures*, drop what has not started; with *wait*, wait for
+        what has."""
+        with self._lock:
+            while cancel_futures and (task := self._next()) is not None:
+                task.future.cancel()
+            self._end()
+        if wait:
+            for thread in self._threads:
+                thread.join()
+
+    def _next(self) -> _Task | None:
+        try:
+            return self._work.get_nowait()
+        except Empty:
+            return None
+
+
+def _work(work: "SimpleQueue[_Task | None]", idle: threading.Semaphore) -> None:
+    """What a thread does; it knows nothing of its pool, which can so be forgotten."""
+    while (task := work.get()) is not None:
+        task.run()
+        del task  # or it would keep the result until the next one comes
+        idle.release()
+    work.put(None)  # for the next thread
 
 
 def _nobody(callback: Callable[..., object], *args: Any) -> None:

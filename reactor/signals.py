@@ -28,13 +28,14 @@ class SignalWatch:
     """The signal handlers that one reactor has installed, and the wake-up descriptor while it runs.
 
     A handler does no more than hand its callback on (to `Reactor.call_soon_threadsafe`).
-    Main thread only, as `signal.signal` has it; elsewhere `start`, `stop` and `restore` do nothing.
+    Main thread only, as `signal.signal` has it; elsewhere `start` and `stop` do nothing.
     """
 
     def __init__(self, wakeup_fd: int = -1) -> None:
         self._wakeup_fd = wakeup_fd
         self._previous: dict[int, Any] = {}
         self._previous_fd: int | None = None
+        self._over = False  # `restore` was called, perhaps where it could not put anything back
 
     def watch(
         self,
@@ -51,8 +52,13 @@ class SignalWatch:
             raise ValueError("on_signal() and drain_on() work in the main thread only (see signal.signal)")
 
         def caught(signum: int, frame: FrameType | None) -> None:
-            deliver(callback, *args)
+            if self._over:
+                self.restore()
+                signal.raise_signal(signum)
+            else:
+                deliver(callback, *args)
 
+        self._over = False
         previous = signal.signal(signum, caught)
         self._previous.setdefault(signum, previous)
 
@@ -66,7 +72,8 @@ class SignalWatch:
         self._previous_fd = None
 
     def restore(self) -> None:
-        """Put back the handlers that were there before."""
+        """Put back the handlers that were there before; from another thread, when the next signal comes."""
+        self._over = True
         if threading.current_thread() is threading.main_thread():
             for signum, previous in self._previous.items():
                 signal.signal(signum, signal.SIG_DFL if previous is None else previous)

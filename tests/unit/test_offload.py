@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import concurrent.futures
+import gc
 import multiprocessing
 import queue
 import threading
 
 import pytest
 
-from reactor.offload import OffloadPool
+from reactor.offload import DaemonThreads, OffloadPool
+from tests.support.servers import ended, program
 
 #: Seconds after which a test gives up. None is meant to take any.
 PATIENCE = 20
@@ -122,6 +124,58 @@ def test_a_call_not_yet_started_can_be_cancelled_and_is_said_to_be(monkeypatch, 
     assert called == []
 
 
+# Its threads
+
+
+def test_a_thread_that_is_idle_is_used_again_and_others_are_not_made(loop, pool):
+    threads = {pool.submit(threading.get_ident, (), print).result(PATIENCE)}
+    for _ in range(20):
+        loop.run_one()  # the thread is idle before it has told us
+        threads.add(pool.submit(threading.get_ident, (), print).result(PATIENCE))
+    assert len(threads) <= 2
+
+
+def test_its_threads_keep_no_process_alive():
+    hang = "DaemonThreads(1).submit(threading.Event().wait)"
+    with program(f"import threading; from reactor.offload import DaemonThreads; {hang}") as process:
+        assert ended(process) == (0, "", "")
+
+
+def test_its_threads_end_when_it_is_forgotten():
+    pool = DaemonThreads(2)
+    pool.submit(pow, 1, 1).result(PATIENCE)
+    threads = list(pool._threads)
+    del pool
+    gc.collect()
+    for thread in threads:
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+
+
+def test_a_pool_that_is_shut_down_takes_nothing():
+    pool = DaemonThreads(1)
+    pool.shutdown()
+    with pytest.raises(RuntimeError, match="shut down"):
+        pool.submit(pow, 1, 1)
+
+
+def test_when_no_thread_can_be_started_the_others_do_the_work_and_without_any_it_is_an_error(monkeypatch):
+    def start(thread):
+        raise RuntimeError("can't start new thread")
+
+    with DaemonThreads(4) as pool:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", start)
+            with pytest.raises(RuntimeError, match="start"):
+                pool.submit(pow, 1, 1)
+        gate = threading.Event()
+        busy = pool.submit(gate.wait, PATIENCE)
+        monkeypatch.setattr(threading.Thread, "start", start)
+        waiting = pool.submit(pow, 2, 5)
+        gate.set()
+        assert (busy.result(PATIENCE), waiting.result(PATIENCE)) == (True, 32)
+
+
 # Other executors
 
 
@@ -170,11 +224,33 @@ def test_close_cancels_what_has_not_started_and_waits_for_what_runs(monkeypatch,
         if future.cancelled():
             gate.set()  # only now may the running call go on: while `close` waits for it
 
+    def run():
+        started.set()
+        finished.append(gate.wait(PATIENCE))
+
+    started = threading.Event()
     pool = OffloadPool(back)
-    pool.submit(lambda: finished.append(gate.wait(PATIENCE)), (), print)
+    pool.submit(run, (), print)
+    assert started.wait(PATIENCE)
     waiting = pool.submit(called.append, ("no",), print)
     pool.close()
     assert (finished, called, waiting.cancelled()) == ([True], [], True)
+
+
+def test_close_need_not_wait_and_drops_the_result(loop, gate):
+    def run():
+        started.set()
+        return gate.wait(PATIENCE)
+
+    started = threading.Event()
+    pool = OffloadPool(loop.call_soon_threadsafe)
+    running = pool.submit(run, (), print)
+    assert started.wait(PATIENCE)
+    pool.close(wait=False)
+    assert not running.done()
+    gate.set()
+    assert running.result(PATIENCE)
+    assert loop.calls.empty()
 
 
 def test_closing_twice_or_unused_is_no_trouble(loop, pool):
