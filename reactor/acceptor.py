@@ -16,7 +16,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any, Protocol
 
-from reactor.backoff import FIRST_PAUSE, Backoff, is_of_one_request
+from reactor.backoff import FIRST_PAUSE, LONGEST_PAUSE, Backoff, is_of_one_request
 from reactor.datagram import DatagramSocket
 from reactor.events import EVENT_READ, EVENT_WRITE, EventHandler, event_handler_of
 from reactor.log import logger
@@ -82,6 +82,7 @@ class Acceptor(EventHandler):
         self._state = Accepting.STOPPED
         self._backoff = Backoff()
         self._has_room: Callable[[], bool] = getattr(server, "_has_room", lambda: True)
+        self._dismiss: Callable[[Any], None] = getattr(server, "_dismiss", lambda request: None)
         self._flush_log: Callable[[], None] = getattr(server, "_flush_log", lambda: None)
         self._timeout: float | None = None
         self._service: Timer | None = None
@@ -137,7 +138,7 @@ class Acceptor(EventHandler):
 
     def handle_write(self) -> None:
         if self.datagrams is None or self.datagrams.flush():
-            self.reactor.modify(self.server, EVENT_READ)
+            self._watch(EVENT_READ)
 
     def send_datagrams(self, limit: int | None) -> None:
         """Give a datagram server's handlers a socket that keeps at most *limit* bytes for the kernel."""
@@ -145,7 +146,7 @@ class Acceptor(EventHandler):
 
     def _wait_to_send(self) -> None:
         if self._state is Accepting.ACCEPTING:
-            self.reactor.modify(self.server, EVENT_READ | EVENT_WRITE)
+            self._watch(EVENT_READ | EVENT_WRITE)
 
     def _warn(self, cause: str, text: str) -> None:
         self.reactor.requests.warn(self.reactor.now, cause, text)
@@ -199,6 +200,7 @@ class Acceptor(EventHandler):
         finally:
             if not taken:
                 self.dismissed += 1
+                self._dismiss(request)
                 server.shutdown_request(request)
 
     def _go_on_after(self, exc: OSError) -> bool:
@@ -226,9 +228,21 @@ class Acceptor(EventHandler):
     def come_back(self) -> None:
         """End a rest before its time: the server has room again."""
         if self._state is Accepting.PAUSED:
-            self._state = Accepting.ACCEPTING
             owing = self.datagrams is not None and self.datagrams.owed
-            self.reactor.resume(self.server, EVENT_READ | EVENT_WRITE if owing else EVENT_READ)
+            self._resume(EVENT_READ | EVENT_WRITE if owing else EVENT_READ)
+
+    def _watch(self, events: int) -> None:
+        self.reactor.suspend(self.server)
+        self._resume(events)
+
+    def _resume(self, events: int) -> None:
+        try:
+            self.reactor.resume(self.server, events)
+            self._state = Accepting.ACCEPTING
+        except OSError as exc:  # no memory, or no watches left (epoll_ctl(2))
+            self._warn("resume", f"{self.server!r} cannot be watched: {exc!r}")
+            self._state = Accepting.PAUSED
+            self.reactor.call_later(LONGEST_PAUSE, self.come_back)
 
     def _service_actions(self) -> None:
         self.server.service_actions()

@@ -175,7 +175,7 @@ class Connection(ConnectionRow):
             return
         self.received += len(data)
         completed = self.completed
-        self._batch = []
+        self._batch = None if self._eof_owed else []
         try:
             self.feed(data)
         finally:
@@ -221,7 +221,7 @@ class Connection(ConnectionRow):
         if self.blocked & CLOSED:
             return
         completed = self.completed
-        self._batch = []
+        self._batch = None if self._eof_owed else []
         try:
             call(*args)
         finally:
@@ -257,9 +257,10 @@ class Connection(ConnectionRow):
                     self._keep_owed(data, sent)
             return
         if batch:
+            before = len(outbox)
             outbox += b"".join(batch)
             batch.clear()
-            self._check_backlog()
+            self._check_backlog(before)
         if writable:
             sent = self._send(outbox)
             if sent == len(outbox):
@@ -287,14 +288,15 @@ class Connection(ConnectionRow):
         """Keep what the kernel refused."""
         if not self.blocked & CLOSED:
             self._outbox = bytearray(memoryview(data)[sent:])
-            self._check_backlog()
+            self._check_backlog(0)
 
-    def _check_backlog(self) -> None:
-        """Stop reading from a peer that owes us room; end one that its own handler buries."""
+    def _check_backlog(self, before: int) -> None:
+        """Stop reading from a peer that owes us room; end one that its own handler buries, who writes on
+        while so much is owed *before*. A single reply may be as large as its handler likes."""
         limit = self.limits.send_buffer_limit
         if limit is not None and self.owed > limit:
             self.blocked |= FULL
-            if self.own_backlog is not None and self.owed > self.own_backlog * limit:
+            if self.own_backlog is not None and before >= self.own_backlog * limit:
                 self._backlog_passed(f"{self.own_backlog} times over by its own handler")
 
     def _write_at_once(self, data: bytes) -> None:
@@ -306,9 +308,8 @@ class Connection(ConnectionRow):
             raise RuntimeError("write() after write_eof()")
         self.written += len(data)
         if self._row_state is RequestState.HANDSHAKE:
-            if self._outbox is None:
-                self._outbox = bytearray()
-            self._outbox += data
+            if data:
+                self._outbox = (self._outbox or bytearray()) + data
         else:
             self._batch = [data]
             self._flush()

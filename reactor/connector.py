@@ -4,7 +4,7 @@ To its handler a connector is what a server is to the handlers of accepted conne
 how it is driven, hears of its errors, and closes its socket.
 """
 
-import contextlib
+import errno
 import os
 import socket
 import sys
@@ -17,7 +17,7 @@ from reactor.events import EVENT_WRITE, EventHandler
 from reactor.limits import Limits
 from reactor.log import logger
 from reactor.loop import Reactor
-from reactor.net import families_of
+from reactor.net import close_quietly, end_quietly, families_of, is_connected, show_progress
 from reactor.table import RequestState
 from reactor.timers import Timer
 
@@ -110,9 +110,7 @@ class Connector(EventHandler):
         """The connection has ended, at whatever stage it was."""
         self._finish()
         if request is not None:
-            with contextlib.suppress(OSError):
-                request.shutdown(socket.SHUT_WR)
-            request.close()
+            end_quietly(request)
 
     # Connecting
 
@@ -150,11 +148,12 @@ class Connector(EventHandler):
             try:
                 self._socket = socket.socket(family, kind, protocol)
                 self._socket.setblocking(False)
+                show_progress(self._socket)
                 self._socket.connect(address)
-            except BlockingIOError:
-                self.reactor.register(self, EVENT_WRITE)
-                return
             except OSError as exc:
+                if exc.errno == errno.EINPROGRESS:
+                    self.reactor.register(self, EVENT_WRITE)
+                    return
                 self._error = exc
                 self._drop_socket()
             else:
@@ -165,6 +164,8 @@ class Connector(EventHandler):
     def handle_write(self) -> None:
         assert self._socket is not None
         error = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if not error and not is_connected(self._socket):
+            return  # the event was spurious
         self.reactor.unregister(self)
         if error:
             self._error = OSError(error, os.strerror(error))
@@ -216,5 +217,5 @@ class Connector(EventHandler):
 
     def _drop_socket(self) -> None:
         if self._socket is not None:
-            self._socket.close()
+            close_quietly(self._socket)
             self._socket = None

@@ -71,7 +71,8 @@ class DatagramSocket:
                 if not self._sent(data, flags, address):
                     return False
             except OSError as exc:
-                logger.warning("a datagram of %d bytes to %r is lost: %s", len(data), address, exc)
+                text = f"a datagram of {len(data)} bytes to {address!r} is lost: {exc}"
+                self._warn(f"sendto: {exc.strerror}", text)
             self._outbox.popleft()
             self.owed -= len(data)
         return True
@@ -82,7 +83,9 @@ class DatagramSocket:
         except (BlockingIOError, InterruptedError):
             return False
         except OSError as exc:
-            if exc.errno not in _NOT_OURS:
+            # Who comes from port 0 wants no answer, and can't be sent one (RFC 768).
+            nowhere = exc.errno == errno.EINVAL and isinstance(address, tuple) and address[1] == 0
+            if exc.errno not in _NOT_OURS and not nowhere:
                 raise
             logger.debug("%r is gone: %s", address, exc)
         return True

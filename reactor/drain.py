@@ -55,7 +55,7 @@ class Drain:
         if self.outcome is not Outcome.RUNNING:
             return
         rows = list(self._table)
-        lost = sum(row.state in PARTIAL for row in rows)
+        lost = sum(row.state in PARTIAL or row.timeout_name == "send_timeout" for row in rows)
         logger.warning(
             "draining cut short by %s: %d partial requests lost, %d connections", why, lost, len(rows)
         )

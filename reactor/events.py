@@ -8,7 +8,18 @@ from typing import Any, ClassVar
 
 from reactor.log import logger
 
-__all__ = ["EVENT_READ", "EVENT_WRITE", "CallbackHandler", "EventHandler", "event_handler_of"]
+__all__ = [
+    "EVENT_READ",
+    "EVENT_WRITE",
+    "CallbackHandler",
+    "DescriptorLost",
+    "EventHandler",
+    "event_handler_of",
+]
+
+
+class DescriptorLost(OSError):
+    """A descriptor was closed while it was registered, and the system has given its number away."""
 
 
 class EventHandler(ABC):
@@ -44,6 +55,11 @@ class EventHandler(ABC):
     @abstractmethod
     def close(self) -> None:
         """Unregister and release the descriptor. Calling it again does nothing."""
+
+    def handle_lost(self, exc: DescriptorLost) -> None:
+        """Called, inside the ``except``, when the descriptor was closed by somebody who did not
+        unregister it, and its number is another's now: it is registered no more. An error like others."""
+        self.handle_exception(exc)
 
     def handle_registered(self) -> None:
         """Called once, when `Reactor.register` has accepted a handler that was offered to it."""
@@ -82,6 +98,9 @@ class CallbackHandler(EventHandler):
 
     def handle_write(self) -> None:
         self._callback(EVENT_WRITE)
+
+    def handle_lost(self, exc: DescriptorLost) -> None:
+        logger.error("%r: %s", self, exc)  # and there is nothing to close
 
     def close(self) -> None:
         self._unregister(self._fd)

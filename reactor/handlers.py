@@ -27,7 +27,7 @@ from reactor.limits import UNLIMITED, Limits
 from reactor.log import Throttle, logger
 from reactor.loop import Reactor
 from reactor.machine import CLOSED, HELD
-from reactor.net import no_delay
+from reactor.net import end_quietly, no_delay
 
 
 class BaseRequestHandler:
@@ -220,6 +220,8 @@ class ConnectionRequestHandler(Connection, BaseRequestHandler):
         if isinstance(self.reactor, PrivateReactor):
             if self.reactor.failure is None:
                 self.reactor.failure = exc
+            else:
+                super().report(exc)  # there is but one that can be raised
         else:
             self.server.handler_failed(self)
 
@@ -279,7 +281,11 @@ class ConnectionRequestHandler(Connection, BaseRequestHandler):
         if isinstance(self.reactor, PrivateReactor):
             self.reactor.stop()  # the blocking server goes on with the socket
         else:
-            self.server.handler_ended(self)
+            try:
+                self.server.handler_ended(self)
+            except BaseException:
+                end_quietly(self.request)  # a hook of the server's has failed before it did that
+                raise
 
 
 class StateRequestHandler(ConnectionRequestHandler):

@@ -6,7 +6,7 @@ on a request that can't be taken, and `shutdown` and signals are heard all the w
 """
 
 import selectors
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any, Protocol
 
 from reactor.acceptor import ROOM_INTERVAL
@@ -21,6 +21,7 @@ class Server(Protocol):
 
     def fileno(self) -> int: ...
     def _has_room(self) -> bool: ...
+    def _cannot_wait(self, exc: OSError) -> None: ...
 
 
 class Listening:
@@ -50,7 +51,13 @@ class Listening:
         if self._listens is bool(rest):
             self._listen(not rest)
         ready = False
-        for key, _ in self._selector.select(timeout):
+        try:
+            events = self._selector.select(timeout)
+        except OSError as exc:  # out of memory, see poll(2)
+            self._server._cannot_wait(exc)
+            sleep(LONGEST_PAUSE if timeout is None else min(timeout, LONGEST_PAUSE))
+            return False
+        for key, _ in events:
             if key.fileobj is self._waker:
                 self._waker.handle_read()
             else:

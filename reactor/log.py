@@ -11,6 +11,15 @@ import threading
 logger = logging.getLogger("reactor")
 
 
+def place_of(exc: BaseException | None) -> str:
+    """What was raised and where, as a cause to `Throttle`: a line of a program, of which there are few."""
+    trace = None if exc is None else exc.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = "nowhere" if trace is None else f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+    return f"{type(exc).__name__} at {where}"
+
+
 class Throttle:
     """Logs a cause at most once a second, and says how often it was held back.
 
@@ -32,6 +41,13 @@ class Throttle:
 
         Returns whether the line was written. *exc_info*: with the traceback of what is being handled.
         """
+        return self._log(logging.WARNING, now, cause, text, exc_info)
+
+    def error(self, now: float, cause: str, text: str) -> bool:
+        """The same for an error that is being handled, with its traceback."""
+        return self._log(logging.ERROR, now, cause, text, True)
+
+    def _log(self, level: int, now: float, cause: str, text: str, exc_info: bool) -> bool:
         with self._lock:
             last = self._last.get(cause)
             if last is not None and now - last < self.INTERVAL:
@@ -40,7 +56,7 @@ class Throttle:
             self._last[cause] = now
             held = self._held.pop(cause, 0)
         more = f" (and {held} more like it since the last such line)" if held else ""
-        logger.warning("%s%s", text, more, exc_info=exc_info or None)
+        logger.log(level, "%s%s", text, more, exc_info=exc_info or None)
         return True
 
     def flush(self, now: float) -> None:

@@ -21,6 +21,8 @@ A forked child must not use its parent's reactor: there every call is a `Runtime
 the selector, which the parent may share with it, is never touched.
 """
 
+import contextlib
+import errno
 import os
 import selectors
 import threading
@@ -32,6 +34,7 @@ from enum import Enum
 from types import TracebackType
 from typing import Any
 
+from reactor.backoff import LONGEST_PAUSE
 from reactor.drain import Drain, Outcome
 from reactor.events import EVENT_READ, EVENT_WRITE
 from reactor.offload import OffloadPool, check_executor
@@ -84,7 +87,12 @@ class Reactor(Registry):
         #: Every connection of this reactor, a row each.
         self.requests = RequestTable()
         self._waker = Waker()
-        self._selector.register(self._waker, EVENT_READ, self._waker)
+        try:
+            self._selector.register(self._waker, EVENT_READ, self._waker)
+        except BaseException:
+            self._waker.close()
+            self._selector.close()
+            raise
         self._signals = SignalWatch(self._waker.wakeup_fd)
         _reactors.add(self)
 
@@ -242,10 +250,12 @@ class Reactor(Registry):
         for handler in self._handlers() - {self._waker}:
             self._call(handler.close, ())
         self._run_ended()
-        self._offload.close()
         self._signals.restore()
-        self._selector.close()
+        # A draining that was cut short has lost what runs there.
+        self._offload.close(wait=self._drain is None or self._drain.outcome is not Outcome.CUT)
         self._waker.close()
+        with contextlib.suppress(OSError):
+            self._selector.close()
         self._gone.clear()
         self._state = ReactorState.CLOSED
         self._picky = True
@@ -270,7 +280,10 @@ class Reactor(Registry):
             elif due is not None:
                 # The clock, not ``now``: the last turn may have taken long.
                 wait = min(wait, max(0.0, due - self.clock()))
-            ready = self._selector.select(wait)
+            try:
+                ready = self._selector.select(wait)
+            except (OSError, ValueError) as exc:
+                ready = self._cannot_select(exc, wait)
             self.now = now = self.clock()
             debug = self.debug
             for key, events in ready:
@@ -302,6 +315,15 @@ class Reactor(Registry):
             if driven and self.thread != -1:
                 self.thread = None
 
+    def _cannot_select(self, exc: Exception, wait: float) -> list[tuple[selectors.SelectorKey, int]]:
+        """Out of memory, or a descriptor that is none (select(2)): rest, so as not to spin, and go on."""
+        self.requests.warn(self.clock(), "select", f"{self!r} cannot wait for events: {exc!r}")
+        if getattr(exc, "errno", errno.EBADF) == errno.EBADF:
+            for key in list(self._selector.get_map().values()):
+                self._evict(key.fileobj)
+        time.sleep(min(wait, LONGEST_PAUSE))
+        return []
+
     # What makes it unusable
 
     def _check(self, call: str) -> None:
@@ -324,6 +346,8 @@ class Reactor(Registry):
         self._timers = type(self._timers)()
         self._soon.clear()
         self._ended.clear()
+        for row in self.requests:
+            row.forget_in_child()
 
 
 def _call_and_tell(callback: Callable[[], object], done: threading.Event) -> None:

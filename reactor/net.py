@@ -33,6 +33,9 @@ PEER_GONE = frozenset(
 _INET = {socket.AF_INET: 2, socket.AF_INET6: 4}
 _UNIX = getattr(socket, "AF_UNIX", None)
 
+#: Bytes that the kernel keeps for a slow peer, beside what is on its way.
+UNSENT = 128 << 10
+
 #: Seconds; the system counts milliseconds in an int.
 LONGEST_WAIT = 1_000_000.0
 
@@ -135,6 +138,37 @@ def no_delay(sock: socket.socket) -> None:
     if sock.family in _INET:
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+
+
+def show_progress(sock: socket.socket) -> None:
+    """Have the kernel say that *sock*, or what a listener accepts, can be written to whenever the peer has
+    taken a little, and keep little for it: Linux waits for a third of a buffer that grows to megabytes.
+    See TCP_NOTSENT_LOWAT in tcp(7)."""
+    if sock.family in _INET and sock.type == socket.SOCK_STREAM and hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
+
+
+def is_connected(sock: socket.socket) -> bool:
+    """Whether a connection that was begun is there. Says yes when in doubt."""
+    try:
+        sock.getpeername()
+    except OSError as exc:
+        return exc.errno != errno.ENOTCONN
+    return True
+
+
+def close_quietly(sock: Any) -> None:
+    """Close a socket and raise no `OSError`: whatever close(2) says, the descriptor is closed."""
+    with contextlib.suppress(OSError):
+        sock.close()
+
+
+def end_quietly(sock: Any) -> None:
+    """Close a connection so that its peer sees it, even if a child holds a copy. Raises no `OSError`."""
+    with contextlib.suppress(OSError):
+        sock.shutdown(socket.SHUT_WR)
+    close_quietly(sock)
 
 
 def claim_unix_path(path: Any, kind: int) -> None:

@@ -3,6 +3,10 @@
 The part of the loop that keeps a selector's books; the words are those of `selectors`, with its
 meanings. `Reactor` derives from it and does the waiting. A selector's data for each descriptor
 is its `EventHandler`, so that an event carries whom to call.
+
+A descriptor that is closed without being unregistered leaves a kernel's selector without a word, but not
+these books, and the next one that is opened gets its number. So a number that is registered
+already is looked at twice: the one that is there may be gone.
 """
 
 import errno
@@ -11,7 +15,14 @@ import selectors
 from collections.abc import Callable
 from typing import Any
 
-from reactor.events import EVENT_READ, EVENT_WRITE, CallbackHandler, EventHandler, event_handler_of
+from reactor.events import (
+    EVENT_READ,
+    EVENT_WRITE,
+    CallbackHandler,
+    DescriptorLost,
+    EventHandler,
+    event_handler_of,
+)
 from reactor.schedule import Schedule
 
 
@@ -51,7 +62,7 @@ class Registry(Schedule):
             self._check("register")
         offered = handler is None and not isinstance(fileobj, EventHandler)
         if handler is None:
-            if self.registered(fileobj):
+            if self.registered(fileobj) and not self._evict(fileobj):
                 raise _registered_already(fileobj)
             handler = event_handler_of(fileobj, self)
             if handler.may_block and not may_block:
@@ -73,19 +84,27 @@ class Registry(Schedule):
         try:
             key = self._selector.register(fileobj, events, handler)
         except KeyError:
-            raise _registered_already(fileobj) from None
+            if not self._evict(fileobj):
+                raise _registered_already(fileobj) from None
+            key = self._selector.register(fileobj, events, handler)
         if offered:
             self._offered.add(handler)
             handler.handle_registered()
         return key
 
     def modify(self, fileobj: Any, events: int) -> selectors.SelectorKey:
-        """Change what a registered descriptor is watched for. Raises `KeyError` if it is not registered."""
+        """Change what a registered descriptor is watched for. Raises `KeyError` if it is not registered;
+        `OSError` if the system has no room for it, and then it is registered no more."""
         if self._picky:
             self._check("modify")
         if not events or events & ~(EVENT_READ | EVENT_WRITE):
             raise ValueError(f"events must be EVENT_READ, EVENT_WRITE or both, not {events!r}")
-        return self._selector.modify(fileobj, events, self._selector.get_key(fileobj).data)
+        key = self._selector.get_key(fileobj)
+        if key.events == events:
+            return key
+        # Not selectors' own modify: if that fails, the kernel may still watch what selectors has forgotten.
+        self._selector.unregister(fileobj)
+        return self._selector.register(fileobj, events, key.data)
 
     def unregister(self, fileobj: Any) -> selectors.SelectorKey:
         """Stop watching what was registered; it gets no more events, not even those of this turn.
@@ -108,10 +127,12 @@ class Registry(Schedule):
         self._suspended[id(fileobj)] = key
 
     def resume(self, fileobj: Any, events: int) -> None:
-        """End `suspend`. Does nothing for what was unregistered meanwhile."""
-        key = self._suspended.pop(id(fileobj), None)
+        """End `suspend`. Does nothing for what was unregistered meanwhile. Raises `OSError` if the system
+        has no room for it: it is suspended still."""
+        key = self._suspended.get(id(fileobj))
         if key is not None:
             self._selector.register(fileobj, events, key.data)
+            del self._suspended[id(fileobj)]
 
     def withdraw(self, handler: EventHandler) -> None:
         """Forget a handler that `register` was offered: `close` leaves it alone."""
@@ -126,6 +147,40 @@ class Registry(Schedule):
         except (KeyError, ValueError, RuntimeError):  # not registered, closed, or the selector is closed
             return False
         return True
+
+    def _evict(self, fileobj: Any) -> bool:
+        """Whether what stands in the books under *fileobj*'s number was closed behind our back: it is out."""
+        key = self._selector.get_map().get(fileobj)
+        if key is None or not self._is_lost(key):
+            return False
+        if self._selector.get_map().get(fileobj) is not None:
+            self._selector.unregister(key.fileobj)
+        handler = key.data
+        self._gone.add(handler)
+        self._offered.discard(handler)
+        try:
+            raise DescriptorLost(
+                errno.EBADF,
+                f"descriptor {key.fd} was closed behind the reactor's back: unregister() it first",
+            )
+        except DescriptorLost as exc:
+            self._call(handler.handle_lost, (exc,))
+        return True
+
+    def _is_lost(self, key: selectors.SelectorKey) -> bool:
+        """Whether the descriptor of *key* is another's now."""
+        try:
+            if not isinstance(key.fileobj, int) and key.fileobj.fileno() != key.fd:
+                return True
+        except (ValueError, OSError):  # it says that it is closed
+            return True
+        both = EVENT_READ | EVENT_WRITE
+        try:  # a kernel's selector knows, see epoll(7)
+            self._selector.modify(key.fileobj, EVENT_READ if key.events == both else both, key.data)
+            self._selector.modify(key.fileobj, key.events, key.data)
+        except OSError:
+            return True
+        return False
 
     def _handlers(self) -> set[EventHandler]:
         """All that are registered, and the servers that are out of the selector for now."""

@@ -18,7 +18,7 @@ import contextlib
 import socket
 from typing import Any
 
-from reactor.events import EVENT_READ, EVENT_WRITE, EventHandler
+from reactor.events import EVENT_READ, EVENT_WRITE, DescriptorLost, EventHandler
 from reactor.limits import Limits
 from reactor.log import logger
 from reactor.loop import Reactor
@@ -62,6 +62,11 @@ class ConnectionRow(StateMachine, EventHandler):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        for name in ("__eq__", "__hash__"):
+            if name in cls.__dict__:
+                raise TypeError(
+                    f"{cls.__qualname__}.{name}: a connection is a row of a table, equal to no other"
+                )
         for name in _RESERVED.intersection(cls.__dict__):
             if not name.startswith("_") and cls.__module__.partition(".")[0] != __name__.partition(".")[0]:
                 raise TypeError(
@@ -198,15 +203,26 @@ class ConnectionRow(StateMachine, EventHandler):
         self._resume()
 
     def _set_mask(self, mask: int) -> None:
-        if mask == self._mask:
+        before = self._mask
+        if mask == before:
             return
-        if not self._mask:
-            self.reactor.register(self, mask, self)
-        elif mask:
-            self.reactor.modify(self, mask)
+        self._mask = 0  # and that it is, if the next step fails
+        if not mask:
+            with contextlib.suppress(KeyError):
+                self.reactor.unregister(self)
+            return
+        try:
+            if before:
+                self.reactor.modify(self, mask)
+            else:
+                self.reactor.register(self, mask, self)
+        except (OSError, ValueError) as exc:
+            if not self.blocked & CLOSED:
+                raise
+            logger.debug("%r can't wait for its peer: %s", self, exc)
+            self._end()
         else:
-            self.reactor.unregister(self)
-        self._mask = mask
+            self._mask = mask
 
     # The end
 
@@ -239,6 +255,17 @@ class ConnectionRow(StateMachine, EventHandler):
         if self._row_state is not RequestState.CLOSED:
             self.reactor.check("abort")
             self._end()
+
+    def handle_lost(self, exc: DescriptorLost) -> None:
+        self._mask = 0
+        with contextlib.suppress(AttributeError):
+            self.socket.detach()  # or whoever closes it closes somebody else's descriptor
+        self.abort()
+        self.handle_exception(exc)
+
+    def forget_in_child(self) -> None:
+        """In a forked child: what was written is the parent's to send."""
+        self._batch = self._outbox = None
 
     def handle_close(self) -> None:
         """The closing call: once, at the end of the turn, when the connection has ended."""

@@ -25,17 +25,19 @@ from reactor.lifecycle import Lifecycle
 from reactor.limited import bound
 from reactor.limits import UNLIMITED, Admission, LimitExceeded, Limits
 from reactor.listening import Listening
-from reactor.log import Throttle, logger
+from reactor.log import Throttle, logger, place_of
 from reactor.loop import Reactor
 from reactor.net import (
     PEER_GONE,
     check_address,
     check_unix_mode,
     claim_unix_path,
+    close_quietly,
     family_for,
     host_of,
     peer_is_gone,
     release_unix_path,
+    show_progress,
     unix_path_identity,
     unix_permissions,
 )
@@ -239,6 +241,10 @@ class BaseServer:
         self._backoff = backoff = self._backoff or Backoff()
         backoff.until = monotonic() + backoff.failed(exc)
 
+    def _cannot_wait(self, exc: OSError) -> None:
+        """The selector failed."""
+        self._log_throttle.warning(monotonic(), "select", f"{self!r} cannot wait for requests: {exc!r}")
+
     def _refuse(self, request: Any, client_address: Any) -> bool:
         """Whether the limits turn this request away; done, if so."""
         reason = self._refusal(client_address)
@@ -353,7 +359,8 @@ class BaseServer:
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Called inside the ``except`` for what a handler raised. Logs it; the server goes on.
 
-        A peer that has gone away, or was cut off at a limit, is not worth a traceback.
+        A peer that has gone away, or was cut off at a limit, is not worth a traceback. What comes from
+        the same place more than once a second is counted, for a peer may know how to bring it about.
         """
         exc = sys.exc_info()[1]
         if isinstance(exc, LimitExceeded):
@@ -365,7 +372,8 @@ class BaseServer:
         elif isinstance(exc, OSError) and exc.errno in PEER_GONE and peer_is_gone(request):
             logger.debug("%r is gone: %s", client_address, exc)
         else:
-            logger.error("error in %s", self._request_named(client_address), exc_info=True)
+            text = f"error in {self._request_named(client_address)}"
+            self._log_throttle.error(monotonic(), place_of(exc), text)
 
     def _request_named(self, client_address: Any) -> str:
         return f"the request from {client_address!r}"
@@ -419,6 +427,8 @@ class TCPServer(BaseServer):
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if self.dual_stack is not None and self.address_family == socket.AF_INET6:
             self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not self.dual_stack)
+        if self.limits is not None:
+            show_progress(self.socket)  # or `send_timeout` would not see it
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
 
@@ -429,7 +439,7 @@ class TCPServer(BaseServer):
     def server_close(self) -> None:
         """Close the listening socket."""
         super().server_close()
-        self.socket.close()
+        close_quietly(self.socket)
 
     def fileno(self) -> int:
         """The descriptor of the listening socket."""
@@ -450,7 +460,7 @@ class TCPServer(BaseServer):
 
     def close_request(self, request: Any) -> None:
         """Close the connection."""
-        request.close()
+        close_quietly(request)
 
 
 class UDPServer(TCPServer):

@@ -206,15 +206,21 @@ class ReactorMixIn(_Base):
         try:
             self.finish_request(request, client_address)
         except BaseException:
-            if self._adopted is not None and self._adopted._disown():
-                self._leave(self._adopted)
+            self._dismiss(request)
             raise
         if self._adopted is None:  # a datagram, which is complete
             self.shutdown_request(request)
             self._request_ended = True
         elif self._accepted is not None:
             self._accepted.add(self._adopted)
-        self._adopted = None
+
+    def _dismiss(self, request: Any) -> None:
+        """Forget the handler that was made for *request*, if there is one: something failed since."""
+        adopted, self._adopted = self._adopted, None
+        if adopted is not None and adopted.request is request and adopted._disown():
+            self._leave(adopted)
+            if self._accepted is not None:
+                self._accepted.discard(adopted)
 
     def drive_handler(self, handler: Any) -> None:
         """Called by the constructor of every request handler made for this server."""
@@ -243,6 +249,8 @@ class ReactorMixIn(_Base):
 
     def handler_ended(self, handler: ConnectionRequestHandler) -> None:
         """Called once for each adopted handler, after its closing call."""
+        if self._adopted is handler:
+            self._adopted = None
         self._leave(handler)
         if self._accepted is not None and handler in self._accepted:
             self._request_ended = True

@@ -8,6 +8,10 @@ import contextlib
 import socket
 
 from reactor.events import EventHandler
+from reactor.net import close_quietly
+
+#: How often a wake-up is tried: none may be lost, and nobody can be told.
+ATTEMPTS = 3
 
 
 class Waker(EventHandler):
@@ -22,9 +26,14 @@ class Waker(EventHandler):
 
     def wake(self) -> None:
         """End the wait now, or the next one at once. May be called from any thread, at any time."""
-        # A full pipe wakes just as well; a closed one belongs to a loop that is over.
-        with contextlib.suppress(OSError):
-            self._writer.send(b"\0")
+        for _ in range(ATTEMPTS):
+            try:
+                self._writer.send(b"\0")
+                return
+            except BlockingIOError:
+                return  # a full pipe wakes just as well
+            except OSError:
+                pass  # out of memory for a moment; or closed, for the loop is over
 
     def fileno(self) -> int:
         return self._reader.fileno()
@@ -36,9 +45,9 @@ class Waker(EventHandler):
 
     def handle_read(self) -> None:
         # Whatever is left over ends the next wait at once, so no loop is needed.
-        with contextlib.suppress(BlockingIOError, InterruptedError):
+        with contextlib.suppress(OSError):
             self._reader.recv(4096)
 
     def close(self) -> None:
-        self._reader.close()
-        self._writer.close()
+        close_quietly(self._reader)
+        close_quietly(self._writer)

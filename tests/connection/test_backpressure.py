@@ -151,7 +151,7 @@ def test_write_readiness_is_asked_for_only_while_something_is_refused(house):
     handler.socket.room = None
     house.turn()
     assert house.watched(handler) == EVENT_READ
-    assert house.selector.calls[calls:] == ["modify", "modify"]
+    assert house.selector.calls[calls:] == ["unregister", "register"] * 2  # not modify: see `Registry`
     assert len(peer.read()) == 100
 
 
@@ -355,6 +355,32 @@ def test_a_coroutine_that_never_drains_is_closed_at_16_times_the_limit(house, ti
     assert max(reached) <= 17 * 64 * KIB
     assert [("send_buffer_limit" in line) for line in house.lines()] == ([] if lives else [True])
     handler.socket.room = None
+
+
+def test_a_coroutine_that_drains_may_send_a_reply_of_any_size(house):
+    size = 40 * 64 * KIB
+
+    class Handler(AsyncStreamRequestHandler):
+        async def handle(self):
+            await self.rfile.readline()
+            self.wfile.write(bytes(size))
+            await self.wfile.drain()
+            self.wfile.write(b"drained\n")
+
+    handler, peer = house.connect(Handler, spied=True, limits=LIMITED)
+    handler.socket.room = 0
+    peer.send(b"go\n")
+    house.turn(2)
+    assert handler.state is RequestState.WRITING and handler.owed == size
+    handler.socket.room = None
+    replies = bytearray()
+    for _ in range(1000):
+        if len(replies) == size + len(b"drained\n"):
+            break
+        house.turn()
+        replies += peer.read()
+    assert replies == bytes(size) + b"drained\n"
+    assert house.lines() == []
 
 
 # Held and paused

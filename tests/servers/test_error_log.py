@@ -16,6 +16,7 @@ from reactor import (
     StreamRequestHandler,
     TCPServer,
 )
+from tests.support.clock import ManualClock
 from tests.support.servers import PATIENCE, connected, datagram_peer, ended, hosts, made, program, serving
 
 
@@ -141,3 +142,43 @@ def test_the_same_error_of_our_own_making_is_an_error(caplog):
         assert peer.rest() == b""
     (record,) = caplog.records
     assert record.levelno == logging.ERROR and record.exc_info[0] is BrokenPipeError
+
+
+@pytest.mark.parametrize("handler", [Raises, StateRaises, CoroutineRaises])
+@pytest.mark.parametrize("cls", hosts("TCP", kinds=("", "Threading")))
+def test_what_comes_from_the_same_place_again_and_again_is_counted(cls, handler, caplog, monkeypatch):
+    """A peer that has found out how cannot fill the disk."""
+    clock = ManualClock()
+    monkeypatch.setattr("reactor.servers.monotonic", clock)
+
+    def fail(word):
+        with connected(server) as peer:
+            peer.send(word)
+            assert peer.rest() == b""
+
+    with serving(cls, handler) as server:
+        for _ in range(5):
+            fail(b"a word\n")
+        the_record(caplog)
+        clock.advance(2)
+        server._flush_log()
+        clock.advance(2)
+        fail(b"another\n")
+    _, count, another = caplog.records
+    assert count.levelno == logging.WARNING and ": 4 more in the last second" in count.getMessage()
+    assert str(another.exc_info[1]) == "another\n"
+
+
+def test_errors_from_two_places_are_two_lines(caplog):
+    class Raises(StreamRequestHandler):
+        def handle(self):
+            if self.rfile.readline() == b"one\n":
+                raise LookupError
+            raise LookupError
+
+    with serving(TCPServer, Raises) as server:
+        for word in (b"one\n", b"two\n") * 3:
+            with connected(server) as peer:
+                peer.send(word)
+                assert peer.rest() == b""
+    assert len(caplog.records) == 2

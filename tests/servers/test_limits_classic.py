@@ -683,9 +683,9 @@ def test_a_thread_that_can_not_start_counts_no_longer_and_is_reported(hosted, lo
                     failing.append(True)
                     with connected(server) as peer:
                         assert end_of(peer) == 0
-                    assert log.hear().startswith("ERROR TRACEBACK: error in the request from")
                 assert is_served(server)
         assert server._admissions.connections == 0
+    assert log.hear().startswith("ERROR TRACEBACK: error in the request from")
     assert log.silent()
 
 

@@ -457,7 +457,7 @@ def test_a_handler_that_raises_gives_its_room_back(how, caplog):
         for _ in range(3):
             with connected(server) as peer:
                 assert peer.rest() == b""
-    assert [record.levelname for record in caplog.records] == ["ERROR"] * 3
+    assert {record.levelname for record in caplog.records} == {"ERROR"}
 
 
 @EVERY_WAY
