@@ -171,16 +171,23 @@ class Reactor(Registry):
             self._check("on_signal")
         if not callable(callback):
             raise no_callback("on_signal", callback)
-        self._signals.watch(signum, self.call_soon_threadsafe, callback, args)
+        self._signals.watch(signum, self._signalled, callback, args)
+
+    def _signalled(self, callback: Callback, *args: Any) -> None:
+        if self._state not in _DEAD:  # or it is being closed, by another thread
+            self.call_soon_threadsafe(callback, *args)
 
     # The end
 
     def drain_on(self, *signums: int) -> None:
-        """Drain when one of these signals comes; at the second one end at once, losing what is left."""
+        """Drain when one of these signals comes; at the second one end at once, losing what is left.
+        Everybody who has asked for that drains."""
+        if self._picky:
+            self._check("drain_on")
         if not signums:
             raise TypeError("drain_on() takes at least one signal, such as signal.SIGTERM")
         for signum in signums:
-            self.on_signal(signum, self._drain_signalled)
+            self._signals.watch(signum, self._signalled, self._drain_signalled, (), shared=True)
 
     def drain(self) -> None:
         """Stop accepting, finish what is partial, then have `run` return. Any thread may call it.

@@ -176,7 +176,17 @@ class ReactorMixIn(_Base):
             self._lifecycle.stop()
         reactor.call_in_loop(self._close_here)
 
+    @property
+    def _closing(self) -> "threading.RLock":
+        """Held by the one thread that closes: another may leave the server's `with` just then."""
+        lock: threading.RLock = vars(self).setdefault("_closing_lock", threading.RLock())
+        return lock
+
     def _close_here(self) -> None:
+        with self._closing:
+            self._close_in_turn()
+
+    def _close_in_turn(self) -> None:
         reactor = self._reactor
         for each in self._former if reactor is None else (*self._former, reactor):
             each.call_in_loop(partial(self._abort_rows, each))
@@ -193,10 +203,11 @@ class ReactorMixIn(_Base):
                 row.abort()
 
     def _close_reactor(self) -> None:
-        reactor, self._reactor = self._reactor, None
-        self._owns_reactor = self._close_when_stopped = False
-        if reactor is not None:
-            reactor.close()
+        with self._closing:
+            reactor, self._reactor = self._reactor, None
+            self._owns_reactor = self._close_when_stopped = False
+            if reactor is not None:
+                reactor.close()
 
     # Requests
 

@@ -3,6 +3,7 @@
 import signal
 import threading
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -24,6 +25,45 @@ def restore_wakeup_fd(previous: int | None) -> None:
         signal.set_wakeup_fd(previous)
 
 
+class _Handler:
+    """A signal handler of ours: what it calls, and what was there before it."""
+
+    __slots__ = ("_call", "_shared", "_signum", "over", "previous")
+
+    def __init__(self, signum: int, call: Callable[[], object], previous: Any, shared: bool) -> None:
+        self._signum = signum
+        self._call = call
+        self._shared = shared
+        self.previous = previous
+        self.over = False
+
+    def __call__(self, signum: int, frame: FrameType | None) -> None:
+        if self.over and self._is_installed():  # ended where it could not be put back
+            self.uninstall()
+            signal.raise_signal(signum)
+            return
+        try:
+            if not self.over:
+                self._call()
+        finally:
+            if self._shared and isinstance(self.previous, _Handler):
+                self.previous(signum, frame)
+
+    def _is_installed(self) -> bool:
+        present: object = signal.getsignal(self._signum)
+        return present is self
+
+    def uninstall(self) -> None:
+        """Put back what was there before, unless somebody has put another handler in this one's place.
+        Outside the main thread that is done when the next signal comes."""
+        self.over = True
+        if threading.current_thread() is threading.main_thread() and self._is_installed():
+            previous = self.previous
+            while isinstance(previous, _Handler) and previous.over:
+                previous = previous.previous
+            signal.signal(self._signum, signal.SIG_DFL if previous is None else previous)
+
+
 class SignalWatch:
     """The signal handlers that one reactor has installed, and the wake-up descriptor while it runs.
 
@@ -33,9 +73,8 @@ class SignalWatch:
 
     def __init__(self, wakeup_fd: int = -1) -> None:
         self._wakeup_fd = wakeup_fd
-        self._previous: dict[int, Any] = {}
+        self._handlers: dict[int, _Handler] = {}
         self._previous_fd: int | None = None
-        self._over = False  # `restore` was called, perhaps where it could not put anything back
 
     def watch(
         self,
@@ -43,24 +82,21 @@ class SignalWatch:
         deliver: Callable[..., object],
         callback: Callable[..., object],
         args: tuple[Any, ...],
+        *,
+        shared: bool = False,
     ) -> None:
-        """Call ``deliver(callback, *args)`` each time *signum* comes, in place of what was done before.
+        """Call ``deliver(callback, *args)`` each time *signum* comes, in place of what was done before,
+        but for what is *shared* with another of these objects.
 
         Raises `ValueError` outside the main thread or for a number that is no signal.
         """
         if threading.current_thread() is not threading.main_thread():
             raise ValueError("on_signal() and drain_on() work in the main thread only (see signal.signal)")
-
-        def caught(signum: int, frame: FrameType | None) -> None:
-            if self._over:
-                self.restore()
-                signal.raise_signal(signum)
-            else:
-                deliver(callback, *args)
-
-        self._over = False
-        previous = signal.signal(signum, caught)
-        self._previous.setdefault(signum, previous)
+        former = self._handlers.get(signum)
+        previous = signal.getsignal(signum) if former is None else former.previous
+        handler = _Handler(signum, partial(deliver, callback, *args), previous, shared)
+        signal.signal(signum, handler)
+        self._handlers[signum] = handler
 
     def start(self) -> None:
         """Have signals wake the loop, from now until `stop`."""
@@ -73,11 +109,9 @@ class SignalWatch:
 
     def restore(self) -> None:
         """Put back the handlers that were there before; from another thread, when the next signal comes."""
-        self._over = True
-        if threading.current_thread() is threading.main_thread():
-            for signum, previous in self._previous.items():
-                signal.signal(signum, signal.SIG_DFL if previous is None else previous)
-            self._previous.clear()
+        for handler in self._handlers.values():
+            handler.uninstall()
+        self._handlers.clear()
 
     def forget_in_child(self) -> None:
         """In a forked child: whatever the parent's loop had asked for is undone."""
