@@ -235,7 +235,8 @@ class ConnectionRow(StateMachine, EventHandler):
         if self.blocked & CLOSED:
             return
         self.reactor.check("close")
-        long_idle = self._row_state is _IDLE and not self._batch and self._is_past_linger()
+        writing = self._batch is not None or self._outbox is not None  # or about to: this is a delivery
+        long_idle = self._row_state is _IDLE and not writing and self._is_past_linger()
         if self._batch:
             self._flush()
         self._batch = None
