@@ -53,6 +53,7 @@ class ReactorState(Enum):
     """Whether a reactor can be used. Whether it runs is told by its `thread`."""
 
     OPEN = "open"
+    CLOSING = "closing"  #: the last calls are being made
     CLOSED = "closed"
     FORKED = "forked"  #: this is a forked child's copy
 
@@ -245,10 +246,18 @@ class Reactor(Registry):
 
         Calling it again does nothing. Raises `RuntimeError` while the reactor runs: `stop` it first.
         """
-        if self._state in _DEAD:
+        if self._state is not ReactorState.OPEN:
             return
         if self.thread is not None:
             raise RuntimeError("close() of a running reactor: stop() it first")
+        self._state = ReactorState.CLOSING
+        try:
+            self._close()
+        finally:
+            if self._state is ReactorState.CLOSING:  # cut off by an interrupt: to be called again
+                self._state = ReactorState.OPEN
+
+    def _close(self) -> None:
         for row in self.requests:
             self._call(row.abort, ())
         self._run_ended()

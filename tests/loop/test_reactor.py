@@ -1093,3 +1093,23 @@ def test_several_servers_timers_and_descriptors_live_in_one_loop(own_signals):
     assert answers == [b"STREAM\n", b"DATAGRAM", b"CLASSIC\n"]
     assert readable in ([b"pipe"], [])  # the signal may come first
     assert reports == []
+
+
+def test_close_from_a_closing_call_of_the_same_reactor_changes_nothing():
+    closed = []
+
+    class Handler(StateRequestHandler):
+        def start(self):
+            self.expect(Line(), self.write)
+
+        def finish(self):
+            closed.append(self)
+            self.reactor.close()
+
+    with House() as house:
+        for _ in range(3):
+            house.connect(Handler)
+        house.reactor.close()
+        assert len(closed) == 3
+        with pytest.raises(RuntimeError, match="closed"):
+            house.reactor.call_soon(print)
