@@ -152,9 +152,9 @@ class Connection(ConnectionRow):
         """
         if self.blocked & CLOSED or self._eof_owed:
             return
-        self._flush()
-        if self._row_state is _IDLE:
+        if self._batch and self._row_state is _IDLE:
             self.since = self.reactor.now  # something is on its way: `close` is not to think otherwise
+        self._flush()
         self._batch = None  # from here on, writing is an error, which `_write_at_once` raises
         self._eof_owed = True
         if self._outbox is None and self._row_state is not RequestState.HANDSHAKE:

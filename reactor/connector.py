@@ -151,7 +151,7 @@ class Connector(EventHandler):
                 show_progress(self._socket)
                 self._socket.connect(address)
             except OSError as exc:
-                if exc.errno == errno.EINPROGRESS:
+                if exc.errno in (errno.EINPROGRESS, errno.EALREADY):
                     self.reactor.register(self, EVENT_WRITE)
                     return
                 self._error = exc
