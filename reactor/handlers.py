@@ -28,6 +28,7 @@ from reactor.log import Throttle, logger
 from reactor.loop import Reactor
 from reactor.machine import CLOSED, HELD
 from reactor.net import end_quietly, no_delay
+from reactor.underway import RowUnderWay, handled_by
 
 
 class BaseRequestHandler:
@@ -112,6 +113,7 @@ class StreamRequestHandler(BaseRequestHandler):
     def _open_limited(self, limits: Limits) -> None:
         throttle = throttle_of(self.server)
         meter = RequestMeter(self.connection, limits, self.timeout, throttle, self.client_address)
+        handled_by(self.server, meter)
         self.rfile = limited_reader(self.connection, meter, self.rbufsize)
         if self.wbufsize == 0:
             self.wfile = _SocketWriter(meter)
@@ -196,6 +198,7 @@ class ConnectionRequestHandler(Connection, BaseRequestHandler):
                     limits = UNLIMITED
                 self._adopt(self.request, self.client_address, reactor, limits)
                 reactor.call_soon(self._open)
+                handled_by(self.server, RowUnderWay(self))
                 reactor.run()
         finally:
             if self.request.fileno() >= 0:

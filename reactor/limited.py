@@ -9,6 +9,9 @@ A request begins with its first byte. Where the next one begins a file can't kno
 a coroutine's: the request is complete when the handler has written and then reads again, or when
 a ``for`` loop over `rfile` takes its next turn. What was read ahead by then belongs to the next.
 Only time spent waiting for the rest of a request counts, never the handler's own.
+
+So it is known here who is idle: one that waits for the first byte of a request. While its server
+drains, that wait is over at once, and the handler reads the end of input (see `underway`).
 """
 
 import io
@@ -21,7 +24,8 @@ from typing import Any, NoReturn
 
 from reactor.limits import LimitExceeded, Limits, TimeLimitExceeded
 from reactor.log import Throttle
-from reactor.net import LONGEST_WAIT, is_ready
+from reactor.net import LONGEST_WAIT, is_ready, shut_down
+from reactor.table import RequestState
 
 #: Bytes that TLS is given at once, for it takes all or nothing, and each step has `send_timeout`.
 TLS_STEP = 1 << 14
@@ -32,7 +36,11 @@ _DONTWAIT = getattr(socket, "MSG_DONTWAIT", 0)
 
 class RequestMeter:
     """One connection's books, for both its streams: how much of the present request has come, how
-    long it was waited for. *timeout*: the handler's own, or `None`. *peer*: for the log."""
+    long it was waited for. *timeout*: the handler's own, or `None`. *peer*: for the log.
+    `state`: IDLE while the next request is waited for, else HANDLING."""
+
+    state = RequestState.HANDLING
+    _draining = False
 
     def __init__(
         self, sock: Any, limits: Limits, timeout: float | None, throttle: Throttle, peer: Any
@@ -68,10 +76,14 @@ class RequestMeter:
         most = self._limits.max_request_size
         if most is not None:  # what comes after it may be the next request: leave that where it is
             buffer = memoryview(buffer).cast("B")[: max(1, most - self._size)]
-        if self._size:
-            name, waiting_for = "request_timeout", "the rest of a request"
-        else:
+        begins = not self._size
+        if begins:
             name, waiting_for = "idle_timeout", "a request"
+            self.state = RequestState.IDLE
+            if self._draining:
+                return 0
+        else:
+            name, waiting_for = "request_timeout", "the rest of a request"
         started = monotonic()
         try:
             receive = partial(self._socket.recv_into, buffer)
@@ -83,7 +95,12 @@ class RequestMeter:
         except TimeoutError:
             self._timed_out = True
             raise
-        if self._size:
+        finally:
+            self.state = RequestState.HANDLING
+        if begins and self._draining:  # what has come is too late
+            self.state = RequestState.IDLE
+            return 0
+        if not begins:
             self._waited += monotonic() - started
         self.received += count
         self._size += count
@@ -121,6 +138,16 @@ class RequestMeter:
 
     def fileno(self) -> int:
         return int(self._socket.fileno())
+
+    def drain(self) -> None:
+        """No other request is read. Called by any thread, or in the midst of the handler's own."""
+        self._draining = True
+        if self.state is RequestState.IDLE:
+            shut_down(self._socket, socket.SHUT_RD)
+
+    def abort(self) -> None:
+        """End whatever the handler waits for. Called like `drain`."""
+        shut_down(self._socket, socket.SHUT_RDWR)
 
     def _own_timeout(self) -> float | None:
         """The handler's own timeout: what it has set meanwhile, or had set before."""

@@ -133,6 +133,15 @@ def peer_is_gone(sock: Any) -> bool:
         return False
 
 
+def shut_down(sock: Any, how: int) -> None:
+    """Shut a connection down, beneath TLS if there is any: that would forget its keys. It may be gone."""
+    with contextlib.suppress(OSError):
+        if isinstance(sock, socket.socket):
+            socket.socket.shutdown(sock, how)
+        else:
+            sock.shutdown(how)
+
+
 def no_delay(sock: socket.socket) -> None:
     """Turn Nagle's algorithm off where there is one: replies are written whole already."""
     if sock.family in _INET:
