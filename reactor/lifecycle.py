@@ -3,17 +3,27 @@
 A request to stop is a flag and a wake-up, so it takes effect at once and may come from any
 thread, a handler or a signal handler. The flag is cleared at the end of serving alone: one that
 comes too early ends the next `serve_forever`, and none is ever lost.
+
+Draining begins in the signal handler, for the serving thread may be in the midst of a request.
+For the same reason it is a signal that ends it: a timer sends it once ``drain_timeout`` has passed.
 """
 
+import contextlib
 import math
-from collections.abc import Callable
-from threading import Event, get_ident
+import os
+import signal
+from _thread import start_new_thread
+from collections.abc import Callable, Iterator
+from threading import TIMEOUT_MAX, Event, Lock, get_ident
 from time import monotonic
-from typing import Any
+from typing import Any, NoReturn, Protocol
 
 from reactor.limits import Limits
 from reactor.log import logger
 from reactor.signals import SignalWatch
+
+#: Seconds after which a wait looks again: a signal that comes just before it does not end it.
+SIGNAL_POLL = 0.1
 
 
 class _ShutDown(Event):
@@ -30,21 +40,53 @@ class _ShutDown(Event):
         super().set()
 
 
-class Lifecycle:
-    """`stop_requested`: whether serving is to end. `draining`: whether a signal asked for that.
-    `shut_down`: an event, set when serving has ended, cleared when it begins. Any thread may use
-    all this, but for `begin` and `end`."""
+class Drainable(Protocol):
+    """What draining asks of a server, some of it in a signal handler."""
 
-    __slots__ = ("_ended", "_signals", "_thread", "_wake", "draining", "shut_down", "stop_requested")
+    @property
+    def limits(self) -> Limits | None: ...
+    def _drain_requests(self) -> None: ...
+    def _requests_linger(self) -> bool: ...
+    def _abandon_requests(self) -> int: ...
+
+
+class Lifecycle:
+    """`stop_requested`: whether serving is to end. `draining`: whether a signal asked for that;
+    `drained_by`: which, `drain_until`: how long. `shut_down`: an event, set when serving has ended,
+    cleared when it begins. Any thread may use all this, but for `begin` and `end`."""
+
+    __slots__ = (
+        "_done",
+        "_ended",
+        "_is_child",
+        "_process",
+        "_signals",
+        "_signums",
+        "_thread",
+        "_time_is_up",
+        "_wake",
+        "drain_until",
+        "drained_by",
+        "draining",
+        "shut_down",
+        "stop_requested",
+    )
 
     def __init__(self) -> None:
         self.stop_requested = False
         self.draining = False
+        self.drained_by = 0
+        self.drain_until = math.inf
         self.shut_down: Event = _ShutDown()
         self._ended = Event()  # of this serving, and no later one
         self._thread: int | None = None
         self._wake: Callable[[], None] | None = None
         self._signals: SignalWatch | None = None
+        self._signums: frozenset[int] = frozenset()
+        self._process = 0
+        self._is_child = False
+        self._done: Lock | None = None  # while draining and serving; released at the end of that
+        self._time_is_up = False
 
     @property
     def serving(self) -> bool:
@@ -61,6 +103,7 @@ class Lifecycle:
             raise RuntimeError("serve_forever() is running already")
         self.shut_down.clear()
         self._ended = Event()
+        self._process = os.getpid()
         self._thread = get_ident()
 
     def wake_with(self, wake: Callable[[], None]) -> None:
@@ -74,6 +117,9 @@ class Lifecycle:
         self._thread = None
         self._ended.set()
         self.shut_down.set()
+        done, self._done = self._done, None
+        if done is not None:
+            done.release()
 
     def wake(self) -> None:
         """Have the serving thread look around; does nothing while nobody serves."""
@@ -98,41 +144,91 @@ class Lifecycle:
 
     # Draining
 
-    def drain_on(self, signums: tuple[int, ...], abandon: Callable[[], None]) -> None:
-        """Ask for draining when one of these signals comes; at the second, call *abandon* and raise
-        ``SystemExit(1)``."""
+    def drain_on(self, signums: tuple[int, ...], server: Drainable) -> None:
+        """Have *server* drain when one of these signals comes; at the second, or when
+        ``drain_timeout`` has passed, have it abandon what is left and raise ``SystemExit(1)``."""
         if not signums:
             raise TypeError("drain_on() takes at least one signal, such as signal.SIGTERM")
         if self._signals is None:
             self._signals = SignalWatch()
+        self._process = os.getpid()
         for signum in signums:
-            self._signals.watch(signum, _call_at_once, self._signalled, (abandon,))
+            self._signals.watch(signum, _call_at_once, self._signalled, (server, signum))
+        self._signums |= {*signums}
 
-    def _signalled(self, abandon: Callable[[], None]) -> None:
-        if self.draining:
-            abandon()
-            logger.warning("draining cut short by a second signal")
-            raise SystemExit(1)
+    def _signalled(self, server: Drainable, signum: int) -> None:
+        if os.getpid() != self._process:  # the child of somebody who knows nothing of this server
+            self.restore_signals()
+            signal.raise_signal(signum)
+        elif not self.draining:
+            self._drain(server, signum)
+        elif self._time_is_up:
+            self._time_is_up = False
+            if self._done is not None:  # or serving has ended just now
+                self.time_up(server)
+        elif not self._is_child:  # a child's time is its parent's business
+            _cut(server, "a second signal")
+
+    def _drain(self, server: Drainable, signum: int) -> None:
+        limits = server.limits
+        timeout = (limits if isinstance(limits, Limits) else Limits()).drain_timeout
+        self.drain_until = math.inf if timeout is None else monotonic() + timeout
+        self.drained_by = signum
         self.draining = True
+        server._drain_requests()
+        if self._is_child:
+            return
         self.request_stop()
+        if timeout is not None and self.serving:
+            self._done = Lock()
+            self._done.acquire()
+            # Not a `threading.Timer`, whose start waits: the next signal may come at any moment.
+            with contextlib.suppress(RuntimeError):  # no room for a thread: a second signal will have to do
+                start_new_thread(self._interrupt_in, (timeout, self._done, get_ident(), signum))
+
+    def _interrupt_in(self, seconds: float, done: Lock, thread: int, signum: int) -> None:
+        """End whatever the main *thread* waits for by then: only a signal does."""
+        if done.acquire(timeout=min(seconds, TIMEOUT_MAX)):
+            return
+        self._time_is_up = True
+        while self._time_is_up:
+            signal.pthread_kill(thread, signum)
+            if done.acquire(timeout=SIGNAL_POLL):
+                return
+
+    def time_up(self, server: Drainable) -> None:
+        """``drain_timeout`` has passed: cut, unless all is sent and the peers are only slow to go."""
+        if server._requests_linger():
+            server._abandon_requests()
+        else:
+            _cut(server, "drain_timeout")
 
     def restore_signals(self) -> None:
         """Undo `drain_on`."""
         if self._signals is not None:
             self._signals.restore()
 
+    # Forking
 
-def drain_deadline(limits: Limits | None) -> float:
-    """Until when draining may wait, on the monotonic clock; for ever if ``drain_timeout`` is off."""
-    timeout = (limits or Limits()).drain_timeout
-    return math.inf if timeout is None else monotonic() + timeout
+    @contextlib.contextmanager
+    def signals_blocked(self) -> Iterator[None]:
+        """Around a fork: what is sent to the child at once is not lost."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, self._signums)
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def become_child(self) -> None:
+        """This process has one request only. A signal drains that; all others are ignored."""
+        self._process = os.getpid()
+        self._is_child = True
 
 
-def cut_short(lost: int) -> None:
-    """Raise ``SystemExit(1)`` if draining leaves requests unfinished; the log counts them."""
-    if lost:
-        logger.warning("draining cut short by drain_timeout: %d requests lost", lost)
-        raise SystemExit(1)
+def _cut(server: Drainable, why: str) -> NoReturn:
+    lost = server._abandon_requests()
+    logger.warning("draining cut short by %s: %d requests lost", why, lost)
+    raise SystemExit(1)
 
 
 def _call_at_once(callback: Callable[..., object], *args: Any) -> None:

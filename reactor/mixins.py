@@ -1,7 +1,8 @@
 """The mix-ins, and the ready-made combinations: a thread, a process or a table row for each request."""
 
-import math
+import contextlib
 import os
+import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -10,11 +11,12 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 from reactor import servers
-from reactor.lifecycle import cut_short, drain_deadline
+from reactor.lifecycle import SIGNAL_POLL
 from reactor.net import host_of
 from reactor.servers import BaseServer, TCPServer, UDPServer
 from reactor.serving import ReactorMixIn
 from reactor.signals import set_wakeup_fd
+from reactor.underway import UnderWay
 
 __all__ = [
     "ReactorMixIn",
@@ -95,6 +97,7 @@ class ThreadingMixIn(_Base):
     #: Where their number is limited; of the clients, while they count as connections.
     _running: "set[threading.Thread] | None" = None
     _thread_hosts: "dict[threading.Thread, str | None] | None" = None
+    _under_way: UnderWay | None = None
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """What the thread does."""
@@ -111,13 +114,15 @@ class ThreadingMixIn(_Base):
         """Start a thread for the request."""
         if self.block_on_close and "_threads" not in vars(self):
             self._threads = _Threads()
-        counted = _has_settings(self) and (self.max_threads is not None or self.limits is not None)
+        counted = _has_settings(self) and (
+            self.max_threads is not None or self.limits is not None or self._under_way is not None
+        )
         target = self._process_counted if counted else self.process_request_thread
         thread = threading.Thread(target=target, args=(request, client_address))
         thread.daemon = self.daemon_threads
         self._threads.append(thread)
         if counted:
-            self._count(thread, client_address)
+            self._count(thread, request, client_address)
         try:
             thread.start()
         except BaseException:
@@ -143,15 +148,19 @@ class ThreadingMixIn(_Base):
         finally:
             self._uncount(current_thread())
 
-    def _count(self, thread: threading.Thread, client_address: Any) -> None:
+    def _count(self, thread: threading.Thread, request: Any, client_address: Any) -> None:
         if self._running is None or self._thread_hosts is None:
             self._running, self._thread_hosts = set(), {}
         self._running.add(thread)
         host = self._thread_hosts[thread] = host_of(client_address)
         self._admissions.enter(host)
+        if self._under_way is not None:
+            self._under_way.enter(thread, request)
 
     def _uncount(self, thread: threading.Thread) -> None:
         self._uncount_connection(thread)
+        if self._under_way is not None:
+            self._under_way.leave(thread)
         if self._running is not None:
             self._running.discard(thread)
         if self.max_threads is not None:
@@ -160,21 +169,29 @@ class ThreadingMixIn(_Base):
     def _uncount_connection(self, thread: threading.Thread) -> None:
         if self._thread_hosts is not None and thread in self._thread_hosts:
             self._admissions.leave(self._thread_hosts.pop(thread))
+            if self._under_way is not None:
+                self._under_way.handled(thread)
+
+    def _working(self) -> list[threading.Thread]:
+        """The threads that still handle requests, as far as that is known."""
+        known = {*self._threads, *(self._running or ())}
+        return [thread for thread in known if thread.is_alive()]
 
     def _finish_requests(self) -> None:
-        """Draining: wait for the threads that `server_close` would wait for, but not for ever."""
-        deadline = drain_deadline(self.limits)
-        threads = list(self._threads)
-        for thread in threads:
-            left = deadline - monotonic()
-            thread.join(None if left == math.inf else max(0.0, left))
-        left_over = sum(thread.is_alive() for thread in threads)
-        self._abandon_requests()
-        cut_short(left_over)
+        """Draining: wait for the threads, daemons too, but not for ever."""
+        lifecycle = self._lifecycle
+        while working := self._working():
+            left = lifecycle.drain_until - monotonic()
+            if left <= 0:
+                lifecycle.time_up(self)
+                return
+            working[0].join(min(left, SIGNAL_POLL))
 
-    def _abandon_requests(self) -> None:
-        """`server_close` has nothing to wait for; the interpreter may, for threads that are no daemons."""
+    def _abandon_requests(self) -> int:
+        """And `server_close` has nothing to wait for; the interpreter may, for threads that are no
+        daemons and wait for something else than their peer."""
         vars(self).pop("_threads", None)
+        return super()._abandon_requests()
 
     def server_close(self) -> None:
         """Close the server, then wait for its threads; never for the calling one."""
@@ -197,6 +214,7 @@ if hasattr(os, "fork"):
         block_on_close = True
         #: Of the children's clients, where they count as connections.
         _child_hosts: "dict[int, str | None] | None" = None
+        _under_way: UnderWay | None = None
 
         def collect_children(self, *, blocking: bool = False) -> None:
             """Wait for children that have ended; with *blocking*, for all. At `max_children` it waits
@@ -255,9 +273,18 @@ if hasattr(os, "fork"):
             if self._child_hosts is not None and child in self._child_hosts:
                 self._admissions.leave(self._child_hosts.pop(child))
 
+        def _fork(self) -> int:
+            if self._under_way is None:
+                return os.fork()
+            with self._lifecycle.signals_blocked():
+                pid = os.fork()
+                if not pid:
+                    self._lifecycle.become_child()
+            return pid
+
         def process_request(self, request: Any, client_address: Any) -> None:
             """Fork a child for the request."""
-            pid = os.fork()
+            pid = self._fork()
             if pid:
                 if self.active_children is None:
                     self.active_children = set()
@@ -272,7 +299,11 @@ if hasattr(os, "fork"):
             status = 1
             try:
                 set_wakeup_fd(-1)  # its signals are none of the parent's business
-                self.finish_request(request, client_address)
+                if self._under_way is None:
+                    self.finish_request(request, client_address)
+                else:
+                    with self._under_way.here(request):
+                        self.finish_request(request, client_address)
                 status = 0
             except Exception:
                 self.handle_error(request, client_address)
@@ -289,19 +320,35 @@ if hasattr(os, "fork"):
             return super()._refusal(client_address)
 
         def _finish_requests(self) -> None:
-            """Draining: wait for the children, but not for ever."""
-            deadline = drain_deadline(self.limits)
+            """Draining: the children drain as well. Wait for them, but not for ever."""
+            lifecycle = self._lifecycle
             self._reap()
-            while self.active_children and monotonic() < deadline:
+            while self.active_children and monotonic() < lifecycle.drain_until:
+                self._signal_children(
+                    lifecycle.drained_by
+                )  # again: one that comes just before a wait is lost
                 sleep(CHILD_POLL)
                 self._reap()
-            left_over = len(self.active_children or ())
-            self._abandon_requests()
-            cut_short(left_over)
+            if self.active_children:
+                lifecycle.time_up(self)
 
-        def _abandon_requests(self) -> None:
-            """`server_close` has nothing to wait for: the children finish on their own."""
+        def _signal_children(self, signum: int) -> list[int]:
+            """Send a signal to each child, and say which got it. `_reap` first: a number may be another's."""
+            reached = []
+            for child in tuple(self.active_children or ()):
+                with contextlib.suppress(OSError):  # it may have other rights than we
+                    os.kill(child, signum)
+                    reached.append(child)
+            return reached
+
+        def _abandon_requests(self) -> int:
+            """No child outlives its server, and `server_close` has none to wait for."""
+            self._reap()
+            killed = self._signal_children(signal.SIGKILL)
+            for child in killed:
+                self._collect(child, 0)
             self.active_children = None
+            return super()._abandon_requests() + len(killed)
 
         def server_close(self) -> None:
             """Close the server, then wait for its children."""

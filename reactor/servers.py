@@ -42,6 +42,7 @@ from reactor.net import (
     unix_permissions,
 )
 from reactor.signals import restore_wakeup_fd, set_wakeup_fd
+from reactor.underway import UnderWay
 from reactor.waker import Waker
 
 __all__ = ["BaseServer", "TCPServer", "UDPServer"]
@@ -93,6 +94,7 @@ class BaseServer:
     _backoff: Backoff | None = None  # while requests can't be taken
     _admission: Admission | None = None
     _throttle: Throttle | None = None
+    _under_way: UnderWay | None = None  # from `drain_on` on
 
     @property
     def _lifecycle(self) -> Lifecycle:
@@ -135,10 +137,12 @@ class BaseServer:
                     if self._throttle is not None:
                         self._flush_log()
         finally:
-            restore_wakeup_fd(previous)
-            lifecycle.end()
-            if waker is not None:
-                waker.close()
+            try:
+                restore_wakeup_fd(previous)
+                if waker is not None:
+                    waker.close()
+            finally:  # a second signal may have come
+                lifecycle.end()
         if lifecycle.draining:
             self._finish_requests()
 
@@ -159,16 +163,30 @@ class BaseServer:
         """Drain when one of these signals (`signal.SIGTERM`) comes: take no new request, finish those
         under way, within `limits`' ``drain_timeout``, then have `serve_forever` return.
 
-        Cut short by that or by a second signal, `serve_forever` raises ``SystemExit(1)``. Main
-        thread only (`ValueError` elsewhere), which has to be the one that serves.
+        Idle connections end at once, where that can be known: with a state machine, a coroutine, or
+        `limits`. Cut short by that time or by a second signal, `serve_forever` raises
+        ``SystemExit(1)``, and what is under way is ended. Main thread only (`ValueError` elsewhere),
+        which has to be the one that serves. Call it before requests come.
         """
-        self._lifecycle.drain_on(signums, self._abandon_requests)
+        if self._under_way is None:
+            self._under_way = UnderWay()
+        self._lifecycle.drain_on(signums, self)
+
+    def _drain_requests(self) -> None:
+        """A signal asks for draining, whatever is under way at this moment."""
+        if self._under_way is not None:
+            self._under_way.drain()
 
     def _finish_requests(self) -> None:
         """Draining: wait for requests that are under way elsewhere; here there are none."""
 
-    def _abandon_requests(self) -> None:
-        """Leave them to themselves: `server_close` has nothing to wait for."""
+    def _requests_linger(self) -> bool:
+        """Whether the requests under way are complete and have only their peers' end to wait for."""
+        return self._under_way is not None and self._under_way.lingers()
+
+    def _abandon_requests(self) -> int:
+        """End what is under way, so that nobody waits for it; the number of requests that are lost."""
+        return 0 if self._under_way is None else self._under_way.abort()
 
     def service_actions(self) -> None:
         """Called by `serve_forever` each time round; for a subclass or mix-in to tidy up."""
@@ -330,7 +348,11 @@ class BaseServer:
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Call `finish_request`; mix-ins make it another thread's or process's work."""
-        self.finish_request(request, client_address)
+        if self._under_way is None:
+            self.finish_request(request, client_address)
+        else:
+            with self._under_way.here(request):
+                self.finish_request(request, client_address)
         self.shutdown_request(request)
 
     def server_close(self) -> None:
