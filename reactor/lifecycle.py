@@ -134,9 +134,11 @@ class Lifecycle:
 
     def stop(self) -> None:
         """Have serving end, and wait until it has, unless this is the thread that serves."""
-        self.request_stop()
+        # Read before it is asked for: the serving that ends may be followed by another at once. And the
+        # thread first: then the event belongs to it, or to a later one.
         thread = self._thread
-        ended = self._ended  # read after the thread: then it belongs to it, or to a later one
+        ended = self._ended
+        self.request_stop()
         if thread is None and getattr(self.shut_down, "cleared", False):
             self.shut_down.wait()
         elif thread not in (None, get_ident()):
@@ -153,7 +155,7 @@ class Lifecycle:
             self._signals = SignalWatch()
         self._process = os.getpid()
         for signum in signums:
-            self._signals.watch(signum, _call_at_once, self._signalled, (server, signum))
+            self._signals.watch(signum, _call_at_once, self._signalled, (server, signum), shared=True)
         self._signums |= {*signums}
 
     def _signalled(self, server: Drainable, signum: int) -> None:

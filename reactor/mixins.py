@@ -11,8 +11,9 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 from reactor import servers
+from reactor.acceptor import is_stream
 from reactor.lifecycle import SIGNAL_POLL
-from reactor.net import host_of
+from reactor.net import close_quietly, host_of
 from reactor.servers import BaseServer, TCPServer, UDPServer
 from reactor.serving import ReactorMixIn
 from reactor.signals import set_wakeup_fd
@@ -302,6 +303,8 @@ if hasattr(os, "fork"):
                 if self._under_way is None:
                     self.finish_request(request, client_address)
                 else:
+                    if is_stream(self):
+                        close_quietly(self.socket)  # or newcomers would wait for a parent that has ended
                     with self._under_way.here(request):
                         self.finish_request(request, client_address)
                 status = 0
@@ -324,9 +327,7 @@ if hasattr(os, "fork"):
             lifecycle = self._lifecycle
             self._reap()
             while self.active_children and monotonic() < lifecycle.drain_until:
-                self._signal_children(
-                    lifecycle.drained_by
-                )  # again: one that comes just before a wait is lost
+                self._signal_children(lifecycle.drained_by)  # again: one just before a wait is lost
                 sleep(CHILD_POLL)
                 self._reap()
             if self.active_children:

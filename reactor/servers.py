@@ -19,7 +19,7 @@ from time import monotonic
 from time import monotonic as time  # the name that programs patch
 from typing import TYPE_CHECKING, Any, Self
 
-from reactor.acceptor import Acceptor, cannot_take, runs_in_loop
+from reactor.acceptor import Acceptor, cannot_take, is_stream, runs_in_loop
 from reactor.backoff import Backoff, is_of_one_request
 from reactor.lifecycle import Lifecycle
 from reactor.limited import bound
@@ -144,6 +144,8 @@ class BaseServer:
             finally:  # a second signal may have come
                 lifecycle.end()
         if lifecycle.draining:
+            if is_stream(self):
+                close_quietly(self.socket)  # newcomers are refused, and do not wait in its queue
             self._finish_requests()
 
     def shutdown(self) -> None:

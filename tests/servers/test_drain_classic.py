@@ -17,6 +17,7 @@ from tests.support.servers import (
     PATIENCE,
     Channel,
     Thread,
+    await_threads,
     ended,
     hosts,
     made,
@@ -140,7 +141,7 @@ class Draining:
         self.arrivals, self.way_out = (stack.enter_context(Channel()) for _ in range(2))
         threads = set(threading.enumerate())
         stack.enter_context(nothing_left())
-        stack.callback(lambda: [each.join(PATIENCE) for each in set(threading.enumerate()) - threads])
+        stack.callback(await_threads, threads)
         stack.callback(self._collect)
         attributes = {"limits": limits, "arrivals": self.arrivals, "way_out": self.way_out}
         self.server = stack.enter_context(made(cls, Held, **attributes))

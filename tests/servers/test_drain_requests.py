@@ -45,6 +45,7 @@ from tests.support.servers import (
     PATIENCE,
     Channel,
     Thread,
+    await_threads,
     connected,
     datagram_peer,
     hosts,
@@ -185,7 +186,7 @@ def drain(cls, handler, limits, script, **attributes):
 def _drain(cls, handler, limits, script, attributes):
     with ExitStack() as stack:
         stack.callback(signal.signal, signal.SIGWINCH, signal.signal(signal.SIGWINCH, lambda *_: None))
-        stack.callback(join_all, set(threading.enumerate()))
+        stack.callback(await_threads, set(threading.enumerate()))
         said = stack.enter_context(Channel())
         server = stack.enter_context(made(cls, handler, limits=limits, said=said, **attributes))
         server.drain_on(signal.SIGUSR1, signal.SIGUSR2)
@@ -197,12 +198,6 @@ def _drain(cls, handler, limits, script, attributes):
         finally:
             thread.finish()
     return None
-
-
-def join_all(but):
-    """`server_close` does not wait for threads that were abandoned."""
-    for thread in set(threading.enumerate()) - but:
-        thread.join(PATIENCE)
 
 
 def _talk(server, script):

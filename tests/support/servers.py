@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -282,6 +283,15 @@ def children() -> list[int]:
         except OSError:
             pass  # a thread that has just ended
     return found
+
+
+def await_threads(but: set[threading.Thread]) -> None:
+    """Wait until no threads run *but* these. Not by `join`: where a signal's exception has interrupted
+    one before, it takes the thread for ended."""
+    deadline = time.monotonic() + PATIENCE
+    while not set(threading.enumerate()) <= but:
+        assert time.monotonic() < deadline, threading.enumerate()
+        time.sleep(0.001)
 
 
 @contextmanager
