@@ -56,6 +56,7 @@ class Lifecycle:
     cleared when it begins. Any thread may use all this, but for `begin` and `end`."""
 
     __slots__ = (
+        "_deferred",
         "_done",
         "_ended",
         "_is_child",
@@ -83,6 +84,7 @@ class Lifecycle:
         self._wake: Callable[[], None] | None = None
         self._signals: SignalWatch | None = None
         self._signums: frozenset[int] = frozenset()
+        self._deferred: list[tuple[Drainable, int]] | None = None
         self._process = 0
         self._is_child = False
         self._done: Lock | None = None  # while draining and serving; released at the end of that
@@ -162,6 +164,8 @@ class Lifecycle:
         if os.getpid() != self._process:  # the child of somebody who knows nothing of this server
             self.restore_signals()
             signal.raise_signal(signum)
+        elif self._deferred is not None:
+            self._deferred.append((server, signum))
         elif not self.draining:
             self._drain(server, signum)
         elif self._time_is_up:
@@ -213,13 +217,18 @@ class Lifecycle:
     # Forking
 
     @contextlib.contextmanager
-    def signals_blocked(self) -> Iterator[None]:
-        """Around a fork: what is sent to the child at once is not lost."""
+    def signals_deferred(self) -> Iterator[None]:
+        """Around a fork and what belongs to it. Nothing that is sent to the child at once is lost, and in
+        the parent, where another thread may get a signal, nothing is raised in a hook of the fork."""
         before = signal.pthread_sigmask(signal.SIG_BLOCK, self._signums)
+        self._deferred = []
         try:
             yield
         finally:
+            deferred, self._deferred = self._deferred, None
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            for server, signum in deferred:
+                self._signalled(server, signum)
 
     def become_child(self) -> None:
         """This process has one request only. A signal drains that; all others are ignored."""

@@ -275,11 +275,15 @@ if hasattr(os, "fork"):
                 self._admissions.leave(self._child_hosts.pop(child))
 
         def _fork(self) -> int:
-            if self._under_way is None:
-                return os.fork()
-            with self._lifecycle.signals_blocked():
+            """Fork, and keep the child's number."""
+            drains = self._under_way is not None
+            with self._lifecycle.signals_deferred() if drains else contextlib.nullcontext():
                 pid = os.fork()
-                if not pid:
+                if pid:
+                    if self.active_children is None:
+                        self.active_children = set()
+                    self.active_children.add(pid)
+                elif drains:
                     self._lifecycle.become_child()
             return pid
 
@@ -287,9 +291,6 @@ if hasattr(os, "fork"):
             """Fork a child for the request."""
             pid = self._fork()
             if pid:
-                if self.active_children is None:
-                    self.active_children = set()
-                self.active_children.add(pid)
                 if _has_settings(self) and self.limits is not None:
                     self._child_hosts = self._child_hosts or {}
                     host = self._child_hosts[pid] = host_of(client_address)

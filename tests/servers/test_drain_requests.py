@@ -169,6 +169,12 @@ def gone(peer):
         return True  # what was sent has not been read
 
 
+def child_of(server):
+    until(lambda: server.active_children)  # a child may be quicker than its parent
+    (child,) = server.active_children
+    return child
+
+
 def ask(server, peer):
     begin(server, peer)
     peer.send(b"two\n")
@@ -508,6 +514,34 @@ def collected(waitpid, statuses, child, options):
 
 
 @FORKS
+def test_signals_that_come_in_the_midst_of_a_fork_are_heeded_after_it(monkeypatch, caplog):
+    """The fork's hooks would swallow what is raised, and the new child would be forgotten."""
+
+    def fork():
+        pid = real_fork()
+        if pid:
+            for signum in (signal.SIGUSR1, signal.SIGUSR2):
+                Thread(os.kill, os.getpid(), signum).finish()
+            undone.append(not servers[0]._lifecycle.draining)
+        return pid
+
+    def script(server, peer):
+        assert gone(peer)
+
+    def verify_request(self, request, client_address):
+        servers.append(self)
+        return True
+
+    servers, undone = [], []
+    real_fork = os.fork
+    monkeypatch.setattr(os, "fork", fork)
+    with pytest.raises(SystemExit):
+        drain(ForkingTCPServer, Bare, Limits(), script, verify_request=verify_request)
+    assert undone == [True]
+    assert texts(caplog) == cut("a second signal")
+
+
+@FORKS
 def test_a_signal_that_a_child_does_not_notice_is_sent_again(monkeypatch):
     """It came just before the child began to wait, say."""
 
@@ -555,7 +589,7 @@ def test_a_child_ignores_all_signals_but_the_first():
 
     def script(server, peer):
         begin(server, peer)
-        (child,) = server.active_children
+        child = child_of(server)
         drained(server)
         for signum in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGUSR1):
             os.kill(child, signum)
@@ -574,7 +608,7 @@ def test_a_child_that_has_ended_and_was_not_collected_yet_is_not_lost(monkeypatc
 
     def script(server, peer):
         ask(server, peer)
-        children.extend(server.active_children)
+        children.append(child_of(server))
         drained(server)
         assert peer.rest() == b""
 
@@ -596,7 +630,7 @@ def test_a_child_that_must_not_be_killed_is_not_waited_for(monkeypatch, caplog):
 
     def script(server, peer):
         begin(server, peer)
-        (child,) = server.active_children
+        child = child_of(server)
         os.kill(os.getpid(), signal.SIGUSR1)
         os.kill(os.getpid(), signal.SIGUSR2)
         until(lambda: server.active_children is None)
