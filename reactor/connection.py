@@ -265,11 +265,12 @@ class Connection(ConnectionRow):
             self._check_backlog(before)
         if writable:
             sent = self._send(outbox)
+            if sent:
+                self.since = self.reactor.now
             if sent == len(outbox):
                 self._outbox = None
-            elif sent:
+            else:
                 del outbox[:sent]
-                self.since = self.reactor.now
 
     def _send(self, data: bytes | bytearray) -> int:
         """How much of *data* the kernel took."""
