@@ -1,0 +1,7 @@
+"""asyncio's streams on uvloop."""
+
+import uvloop
+from asyncio_streams import main
+
+if __name__ == "__main__":
+    uvloop.run(main())
