@@ -129,7 +129,7 @@ class Connection(ConnectionRow):
         """
         if not self.blocked & CLOSED:
             super().release()
-            self.reactor.call_soon(self._resume)
+            self._go_on_soon()
 
     def pause_reading(self) -> None:
         """Take nothing from this peer for now: somebody else can't keep up with it. One buffer more
@@ -142,7 +142,15 @@ class Connection(ConnectionRow):
         """End `pause_reading`. Does nothing if reading is not paused."""
         if self.blocked & PAUSED:
             self.blocked &= ~PAUSED
+            self._go_on_soon()
+
+    def _go_on_soon(self) -> None:
+        """See to it that the inbox is looked at again, and that nothing more is read before that."""
+        if self._batch is not None:
             self.reactor.call_soon(self._resume)
+        elif not self.blocked & NEXT_TURN:
+            self.blocked |= NEXT_TURN
+            self.reactor.call_soon(self._next_turn)
 
     def write_eof(self) -> None:
         """Tell the peer, once it has all that was written, that no more comes; go on reading.

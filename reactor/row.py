@@ -192,7 +192,7 @@ class ConnectionRow(StateMachine, EventHandler):
                 return  # idle while draining
         if self.input is not Input.OPEN or blocked & FULL:
             reading = 0
-        elif blocked & ~NEXT_TURN:
+        elif blocked:
             reading = self._mask & EVENT_READ
         else:
             reading = EVENT_READ

@@ -93,7 +93,7 @@ def _actions(source: Source) -> tuple[tuple[str, int], ...]:
 
 
 def _speak(stage: Stage, source: Source) -> None:
-    payload, way, times = source.bytes(20), source.number(4), source.choice((1, 1, 3, 30))
+    payload, way, times = source.bytes(20), source.number(4), source.choice((1, 1, 1, 3, 30, 250))
     for place in range(times):
         framing = stage.expected(place).framing
         match way:
@@ -109,6 +109,9 @@ _HAPPENINGS: tuple[Callable[[Stage, Source], object], ...] = (
     _speak,
     _speak,
     _speak,
+    lambda stage, source: stage.speak_slowly(
+        [source.bytes(12) for _ in range(1 + source.number(4))], 1 + source.number(12), source.number(8)
+    ),
     lambda stage, source: stage.turn(),
     lambda stage, source: stage.turn(),
     lambda stage, source: stage.rest(),

@@ -17,9 +17,7 @@ import mmap
 import os
 import selectors
 import socket
-import sys
 import threading
-from types import FrameType
 from typing import Any
 
 from tests.injection.table import Fault
@@ -192,30 +190,35 @@ class FaultyKernel:
 
 
 class FaultyEpoll(FaultyKernel):
-    """Fails as epoll_ctl(2) and epoll_wait(2) do. The registry modifies by taking out and putting in again,
-    so that is where modifying fails."""
+    """Fails as epoll_ctl(2) and epoll_wait(2) do. A change may be asked for in one call, or in two."""
+
+    _taken_out = -1  # since the last wait
+
+    def poll(self, *args: Any) -> Any:
+        self._taken_out = -1
+        return super().poll(*args)
 
     def register(self, fd: int, events: int) -> None:
-        error = self._faults.due("modify" if _is_modifying(sys._getframe(1)) else "register")
+        error = self._faults.due("modify" if fd == self._taken_out else "register")
         if error is not None:
             raise error
         self._real.register(fd, events)
 
+    def modify(self, fd: int, events: int) -> None:
+        error = self._faults.due("modify")
+        if error is None:
+            self._real.modify(fd, events)
+            return
+        if isinstance(error, OSError) and error.errno in (errno.EBADF, errno.ENOENT):
+            self._real.unregister(fd)
+        raise error
+
     def unregister(self, fd: int) -> None:
         error = self._faults.due("unregister")
         self._real.unregister(fd)
+        self._taken_out = fd
         if error is not None:
             raise error
-
-
-def _is_modifying(frame: FrameType | None) -> bool:
-    """Whether *frame*, or one of the few that called it, changes what a descriptor is watched for."""
-    for _ in range(4):
-        if frame is not None:
-            if frame.f_code.co_name in ("modify", "_watch"):
-                return True
-            frame = frame.f_back
-    return False
 
 
 class FaultyEpollSelector(selectors.EpollSelector):

@@ -20,6 +20,8 @@ from tests.injection.ledger import Ledger
 from tests.injection.table import Fault
 from tests.support.servers import FOREVER, Peer, Thread, looping, made
 
+#: How many stay.
+STAYING = 2
 #: How many come and go until the fault must have happened.
 ROUNDS = 16
 
@@ -78,12 +80,21 @@ class AskingUpper(StateUpper):
         super().setup()
 
 
+class Once(StateUpper):
+    """Answers and hangs up, as many protocols do."""
+
+    def shout(self, line):
+        super().shout(line)
+        self.close()
+
+
 #: Kind of server: its class, its handler, and whether it runs in a reactor beside others.
 KINDS: dict[str, tuple[str, type, bool]] = {
     "state": ("ReactorTCPServer", StateUpper, False),
     "coroutine": ("ReactorTCPServer", AsyncUpper, False),
     "unix": ("ReactorUnixStreamServer", StateUpper, False),
     "guest": ("ReactorTCPServer", StateUpper, True),
+    "once": ("ReactorTCPServer", Once, False),
     "offloading": ("ReactorTCPServer", OffloadingUpper, False),
     "asking": ("ReactorTCPServer", AskingUpper, False),
     "threading": ("ThreadingTCPServer", BlockingUpper, False),
@@ -94,7 +105,10 @@ KINDS: dict[str, tuple[str, type, bool]] = {
 
 
 def handlers_own(kind: str, fault: Fault) -> bool:
-    """Whether a blocking handler has to deal with *fault*, as in socketserver: what it calls raises."""
+    """Whether a handler has to deal with *fault* itself: what it calls raises. A blocking one sends and
+    receives as in socketserver."""
+    if kind == "asking":
+        return True
     calls = fault.call in ("setsockopt", "recv", "send") and fault.name != "EAGAIN"
     return calls and KINDS[kind][1] is BlockingUpper
 
@@ -102,18 +116,19 @@ def handlers_own(kind: str, fault: Fault) -> bool:
 class StreamScene:
     """A server of one of `KINDS`, in a thread. `lost`: peers that were not answered."""
 
-    STAYING = 2
-
-    def __init__(self, server: Any, thread: Thread, stack: contextlib.ExitStack) -> None:
+    def __init__(self, server: Any, thread: Thread, staying: int, stack: contextlib.ExitStack) -> None:
         self.server = server
         self.thread = thread
         self.lost: list[Peer] = []
         self._stack = stack
         self._staying: list[Peer] = []
-        for _ in range(self.STAYING):
+        for _ in range(staying):
             peer = self._come()
             assert self.ask(peer), "not served before anything failed"
             self._staying.append(peer)
+        if not staying:
+            self.round()
+            assert not self.lost, "not served before anything failed"
 
     def round(self) -> None:
         """Those who stay ask, and somebody comes, asks, and goes."""
@@ -207,9 +222,9 @@ def stream_scene(kind: str) -> Iterator[StreamScene]:
     name, handler, in_reactor = KINDS[kind]
     cls = getattr(package, name)
     # So few connections that those are noticed that stay counted after their end.
-    attributes: dict[str, Any] = {"limits": Limits(max_connections=8)}
+    attributes: dict[str, Any] = {"limits": Limits(max_connections=8 if kind == "forking" else 5)}
     if kind == "registered":
-        attributes["max_threads"] = StreamScene.STAYING + 1
+        attributes["max_threads"] = STAYING + 1
     with contextlib.ExitStack() as stack:
         ledger = Ledger()
         stack.callback(ledger.close)
@@ -223,4 +238,4 @@ def stream_scene(kind: str) -> Iterator[StreamScene]:
             stack.callback(thread.finish)
             stack.callback(server.shutdown)
         peers = stack.enter_context(contextlib.ExitStack())
-        yield StreamScene(server, thread, peers)
+        yield StreamScene(server, thread, 0 if kind == "once" else STAYING, peers)

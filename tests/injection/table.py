@@ -46,7 +46,7 @@ TABLE: dict[str, tuple[str, str]] = {
         "EINTR EISCONN ENETUNREACH ENOTSOCK EPERM EPROTOTYPE ETIMEDOUT",
     ),
     "register": ("epoll_ctl(2), EPOLL_CTL_ADD", "EBADF EEXIST EINVAL ELOOP ENOMEM ENOSPC EPERM"),
-    "modify": ("epoll_ctl(2), EPOLL_CTL_MOD", "EBADF EINVAL ENOENT ENOMEM"),
+    "modify": ("epoll_ctl(2), EPOLL_CTL_MOD, or EPOLL_CTL_DEL and _ADD", "EBADF EINVAL ENOENT ENOMEM ENOSPC"),
     # Taking something out needs no memory: it fails only for what is not there.
     "unregister": ("epoll_ctl(2), EPOLL_CTL_DEL", "EBADF EINVAL ENOENT"),
     "epoll_wait": ("epoll_wait(2)", "EBADF EFAULT EINTR EINVAL"),
@@ -66,6 +66,7 @@ HARMLESS: dict[str, str] = {
     "sendto": "EAGAIN EALREADY EINTR",
     "setsockopt": TABLE["setsockopt"][1],
     "connect": "EALREADY EINPROGRESS",
+    "getpeername": TABLE["getpeername"][1],
     "unregister": TABLE["unregister"][1],
     "epoll_wait": TABLE["epoll_wait"][1],
     "poll": TABLE["poll"][1],

@@ -125,11 +125,11 @@ def client_scene(layer, echo):
 CASES = [
     *[(TCPEcho, fault) for fault in faults("connect", "getsockopt", "register", "close", "modify")],
     *[(UnixEcho, fault) for fault in faults("connect", "recv", "send", "close", turn=1)],
-    *[(TCPEcho, fault) for fault in faults("connect", turn=2)],
+    *[(TCPEcho, fault) for fault in faults("connect", "getpeername", "setsockopt", turn=2)],
 ]
 
 #: Before the connection is there, whatever fails has to be heard of.
-CONNECTING = {"connect", "getsockopt", "register"}
+CONNECTING = {"connect", "getsockopt", "getpeername", "register"}
 
 
 @pytest.mark.parametrize(("echo", "fault"), CASES, ids=lambda value: getattr(value, "__name__", str(value)))

@@ -25,6 +25,7 @@ FAULTS = {
     ],
     "guest": faults("register", "unregister", "epoll_wait", turn=1),
     "asking": faults("getpeername", "getsockname"),
+    "once": faults("register", "modify", "send", turn=1),
     "offloading": [Fault("start", name) for name in errnos("start")],
     "threading": [
         *faults("accept", "recv", "send", "setsockopt", "shutdown", "close", turn=1),

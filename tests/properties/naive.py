@@ -137,7 +137,7 @@ class Conversation:
 
     def next(self, framing: Framing) -> Answer:
         """What comes next, if nothing keeps it back."""
-        if not self.data and not self.open and not self.eof:
+        if not self.data and not self.open and not self.eof and framing != Exactly(0):
             return Incomplete(1)  # a request begins with its first byte
         answer = look(framing, self.data)
         if self.most is None or isinstance(answer, Refused):

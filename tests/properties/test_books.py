@@ -67,6 +67,9 @@ class _BooksKept(RuleBasedStateMachine):
             self.loop.reactor.close()
 
     @rule(operation=_operations(programs).filter(lambda operation: operation[0] != "fail"))
+    def operate(self, operation):
+        self.outside(operation)
+
     def outside(self, operation):
         for each in (self.books, self.loop):
             each.perform(operation)
@@ -75,6 +78,15 @@ class _BooksKept(RuleBasedStateMachine):
     def call_at(self, name, delay, program):
         for each in (self.books, self.loop):
             each.perform(("call_at", name, self.clock() + delay, program))
+
+    @rule(program=programs)
+    def chain(self, program):
+        self.outside(("call_soon", (("call_soon", program),)))
+
+    @rule(delay=seconds, cancelled=st.lists(names, min_size=2, max_size=5))
+    def crowd(self, delay, cancelled):
+        for name, other in enumerate(cancelled):
+            self.outside(("call_later", name, delay, (("cancel", other),)))
 
     @rule(passed=st.sampled_from([0, 0, 1, 2, 5, 30]), ready=st.lists(st.tuples(fds, events), max_size=5))
     def turn(self, passed, ready):

@@ -58,3 +58,19 @@ def test_a_peer_that_takes_all_and_is_owed_more_at_once_has_the_whole_time_again
             stage.make_room(420)
             stage.rest()
             assert stage.handler.state is RequestState.WRITING
+
+
+@pytest.mark.parametrize(("keep", "let_go"), [("hold", "release"), ("pause", "resume")])
+def test_who_is_let_go_and_written_to_reads_no_more_before_it_has_gone_on(keep, let_go):
+    """Each time one message is used up; a buffer each time would pile up without end."""
+    with Stage(StatePerformer, [Step(Line(10), ((keep, 0),))]) as stage:
+        stage.turn()
+        stage.make_room(0)
+        stage.write(10)
+        stage.arrive(b"a\n" * 500)
+        stage.rest()
+        for _ in range(20):
+            getattr(stage, let_go)()
+            stage.write(1)
+            stage.rest()
+        stage.make_room(1000)
