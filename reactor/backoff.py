@@ -4,7 +4,7 @@ Out of descriptors or memory a listener stays readable: to try again at once is 
 times a second. So it rests, for 5 ms at first and up to 100 ms while nothing comes of it; short
 enough that nobody waits long once there is room. An error that concerns one request, a
 handshake that failed in `get_request`, is no reason to keep others waiting; but one that comes
-back every time is, whatever it says of itself.
+back every time is, unless it says that a client has gone (`is_of_one_request`).
 """
 
 import errno
