@@ -13,12 +13,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from reactor.acceptor import SERVICE_INTERVAL, Acceptor, is_stream
+from reactor.base import BaseServer
 from reactor.connection import class_made_by
 from reactor.handlers import ConnectionRequestHandler
 from reactor.limits import UNLIMITED, Limits
 from reactor.loop import Reactor
 from reactor.net import host_of
-from reactor.servers import BaseServer
 
 #: Requests taken in one turn, so that a rush of newcomers can't hold up those who are there.
 REQUESTS_PER_TURN = 64

@@ -16,24 +16,23 @@ from time import monotonic as time
 from types import ModuleType as _ModuleType
 from typing import Any as _Any
 
+from reactor import base as _base
+from reactor import forking as _forking
 from reactor import handlers as _handlers
 from reactor import listening as _listening
 from reactor import mixins as _mixins
 from reactor import servers as _servers
+from reactor import threads as _threads
+from reactor.base import BaseServer, _ServerSelector
 from reactor.handlers import (
     BaseRequestHandler,
     DatagramRequestHandler,
     StreamRequestHandler,
     _SocketWriter,
 )
-from reactor.mixins import (
-    ThreadingMixIn,
-    ThreadingTCPServer,
-    ThreadingUDPServer,
-    _NoThreads,
-    _Threads,
-)
-from reactor.servers import BaseServer, TCPServer, UDPServer, _ServerSelector
+from reactor.mixins import ThreadingMixIn, ThreadingTCPServer, ThreadingUDPServer
+from reactor.servers import TCPServer, UDPServer
+from reactor.threads import _NoThreads, _Threads
 
 __all__ = [
     "BaseRequestHandler",
@@ -72,7 +71,7 @@ if hasattr(socket, "AF_UNIX"):
 for _name in __all__:
     globals()[_name].__module__ = __name__  # where programs find them, and look for them
 
-_ROOMS = (_servers, _listening, _mixins, _handlers)
+_ROOMS = (_base, _servers, _listening, _threads, _forking, _mixins, _handlers)
 
 
 class _Face(_ModuleType):

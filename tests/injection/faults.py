@@ -81,7 +81,7 @@ class Faults:
         monkeypatch.setattr(os, "fork", self._before("fork", os.fork))
         monkeypatch.setattr(threading.Thread, "start", self._before("start", threading.Thread.start))
         monkeypatch.setattr(selectors, "DefaultSelector", lambda: FaultyEpollSelector(self))
-        monkeypatch.setattr("reactor.servers._ServerSelector", lambda: FaultyPollSelector(self))
+        monkeypatch.setattr("reactor.base._ServerSelector", lambda: FaultyPollSelector(self))
 
     def arm(self, fault: Fault) -> None:
         """From now on calls are counted, and those of *fault* fail."""

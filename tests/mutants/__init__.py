@@ -6,10 +6,12 @@ its reason, in `reviewed.toml`.
 
 #: What stands in for socketserver.
 ROOMS = (
+    "reactor/base.py",
     "reactor/servers.py",
     "reactor/lifecycle.py",
     "reactor/handlers.py",
-    "reactor/mixins.py",
+    "reactor/threads.py",
+    "reactor/forking.py",
     "reactor/serving.py",
     "reactor/listening.py",
     "reactor/limited.py",

@@ -60,9 +60,9 @@ class Scene:
                 return super().select(timeout)
 
         self.served = False
-        monkeypatch.setattr("reactor.servers._ServerSelector", Selector)
-        monkeypatch.setattr("reactor.servers.time", self.clock)
-        monkeypatch.setattr("reactor.servers.monotonic", self.clock)
+        monkeypatch.setattr("reactor.base._ServerSelector", Selector)
+        monkeypatch.setattr("reactor.base.time", self.clock)
+        monkeypatch.setattr("reactor.base.monotonic", self.clock)
         monkeypatch.setattr("reactor.listening.monotonic", self.clock)
         self._get_request = server.get_request
         server.get_request = self.get_request

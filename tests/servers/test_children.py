@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from reactor import BaseRequestHandler, ForkingTCPServer, StreamRequestHandler, mixins
+from reactor import BaseRequestHandler, ForkingTCPServer, StreamRequestHandler, forking
 from tests.support.servers import (
     FOREVER,
     FORKS,
@@ -137,10 +137,10 @@ def test_between_its_looks_at_max_children_it_sleeps(monkeypatch):
         pid = child_of(server, peer)
         with monkeypatch.context() as patch:
             patch.setattr(os, "waitpid", waitpid)
-            patch.setattr(mixins, "sleep", sleep)
+            patch.setattr(forking, "sleep", sleep)
             server.collect_children()
         assert server.active_children == set()
-    assert naps == [mixins.CHILD_POLL] * 3
+    assert naps == [forking.CHILD_POLL] * 3
 
 
 @pytest.mark.parametrize("cls", STREAMS)

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from reactor import BaseRequestHandler, ForkingTCPServer, Limits, mixins
+from reactor import BaseRequestHandler, ForkingTCPServer, Limits, forking
 from tests.support.servers import (
     FOREVER,
     FORKS,
@@ -205,17 +205,17 @@ def test_while_children_run_their_parent_sleeps_between_its_looks(monkeypatch):
             draining.end_children()
 
     naps = []
-    monkeypatch.setattr(mixins, "sleep", sleep)
+    monkeypatch.setattr(forking, "sleep", sleep)
     with ExitStack() as stack:
         draining = Draining(stack, ForkingTCPServer, Limits(drain_timeout=PATIENCE))
         draining.serve()
-    assert naps == [mixins.CHILD_POLL] * 3
+    assert naps == [forking.CHILD_POLL] * 3
 
 
 @FORKS
 def test_for_children_that_have_ended_it_does_not_sleep(monkeypatch):
     naps = []
-    monkeypatch.setattr(mixins, "sleep", naps.append)
+    monkeypatch.setattr(forking, "sleep", naps.append)
     with ExitStack() as stack:
         draining = Draining(stack, ForkingTCPServer, Limits())
         draining.serve(before=draining.end_children)

@@ -30,9 +30,9 @@ from reactor import (
     TCPServer,
     ThreadingMixIn,
     ThreadingTCPServer,
+    forking,
     lifecycle,
     limited,
-    mixins,
 )
 from reactor.limited import RequestMeter
 from reactor.limits import UNLIMITED
@@ -613,7 +613,7 @@ def test_a_child_that_has_ended_and_was_not_collected_yet_is_not_lost(monkeypatc
         assert peer.rest() == b""
 
     children = []
-    monkeypatch.setattr(mixins, "sleep", sleep)
+    monkeypatch.setattr(forking, "sleep", sleep)
     with pytest.raises(SystemExit):
         drain(ForkingTCPServer, Blocking, Limits(), script)
     assert texts(caplog) == cut("a second signal", lost=0)

@@ -149,7 +149,7 @@ def test_the_same_error_of_our_own_making_is_an_error(caplog):
 def test_what_comes_from_the_same_place_again_and_again_is_counted(cls, handler, caplog, monkeypatch):
     """A peer that has found out how cannot fill the disk."""
     clock = ManualClock()
-    monkeypatch.setattr("reactor.servers.monotonic", clock)
+    monkeypatch.setattr("reactor.base.monotonic", clock)
 
     def fail(word):
         with connected(server) as peer:

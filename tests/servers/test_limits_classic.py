@@ -21,8 +21,8 @@ from contextlib import contextmanager
 
 import pytest
 
+import reactor.base
 import reactor.limited
-import reactor.servers
 import reactor.socketserver
 from reactor import (
     AsyncStreamRequestHandler,
@@ -406,7 +406,7 @@ def test_a_handler_may_answer_a_limit(cls, name, sent, answer, log):
 def test_many_offenders_are_one_line_and_later_a_count(hosted, log, monkeypatch):
     clock = ManualClock()
     monkeypatch.setattr(reactor.limited, "monotonic", clock)
-    monkeypatch.setattr(reactor.servers, "monotonic", clock)
+    monkeypatch.setattr(reactor.base, "monotonic", clock)
     with made(ThreadingTCPServer, Lines, limits=Limits(max_request_size=100)) as server:
         with serve_somehow(server, hosted, 0.05):
             for _ in range(5):

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from reactor import StateRequestHandler, TCPServer, servers
+from reactor import StateRequestHandler, TCPServer, base
 from tests.support.clock import ManualClock
 from tests.support.selecting import ScriptedSelector
 from tests.support.servers import PATIENCE, Thread, connected, hosts, made, nothing_left, running
@@ -60,7 +60,7 @@ def test_the_log_says_why_in_one_line_and_the_next_is_served(cls, error, level, 
 
 def test_what_was_held_back_is_counted_when_it_has_been_quiet_for_a_second(caplog, monkeypatch):
     clock = ManualClock()
-    monkeypatch.setattr(servers, "monotonic", clock)
+    monkeypatch.setattr(base, "monotonic", clock)
     turns = []
 
     def service_actions(self):
@@ -99,9 +99,9 @@ def test_a_request_that_is_taken_forgets_the_failures_before_it(cls, monkeypatch
     def process_request(self, request, client_address):
         """There is none."""
 
-    for module in ("servers", "listening"):
+    for module in ("base", "listening"):
         monkeypatch.setattr(f"reactor.{module}.monotonic", clock)
-    monkeypatch.setattr(servers, "_ServerSelector", Selector)
+    monkeypatch.setattr(base, "_ServerSelector", Selector)
     failing = [True, True, True, False, True, False]
     hooks = {"get_request": get_request, "process_request": process_request}
     with made(cls, Silent, **hooks) as server:
@@ -133,7 +133,7 @@ def test_a_request_that_came_together_with_shutdown_is_left_in_the_queue(cls):
 @pytest.mark.parametrize("cls", CLASSIC)
 def test_a_selector_with_a_descriptor_is_closed_when_another_is_needed_and_at_the_end(cls, monkeypatch):
     epoll = getattr(selectors, "EpollSelector", selectors.DefaultSelector)
-    monkeypatch.setattr(servers, "_ServerSelector", epoll)
+    monkeypatch.setattr(base, "_ServerSelector", epoll)
     with nothing_left(), made(cls, Silent, timeout=PATIENCE) as server:
         for _ in range(2):
             thread = Thread(server.handle_request)
@@ -166,7 +166,7 @@ def test_a_selector_that_a_program_puts_in_place_is_taken_at_the_next_request(cl
             (Counted, 1),
             (Counted, 1),
         ):
-            monkeypatch.setattr(servers, "_ServerSelector", selector)
+            monkeypatch.setattr(base, "_ServerSelector", selector)
             thread = Thread(server.handle_request)
             with connected(server) as peer:
                 assert peer.rest() == b""

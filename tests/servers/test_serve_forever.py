@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from reactor import StateRequestHandler, servers
+from reactor import StateRequestHandler, base
 from tests.support.servers import (
     FOREVER,
     PATIENCE,
@@ -40,7 +40,7 @@ def test_without_descriptors_for_it_serving_fails_and_may_be_tried_again(cls, mo
 
     with nothing_left(), made(cls, Silent) as server:
         with monkeypatch.context() as patch:
-            patch.setattr(servers, "Waker", refuse)
+            patch.setattr(base, "Waker", refuse)
             with pytest.raises(OSError, match="too many"):
                 server.serve_forever()
         with running(server):

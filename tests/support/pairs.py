@@ -12,7 +12,7 @@ from concurrent.futures import Executor, Future
 from typing import Any
 
 from reactor import Limits, Reactor, ReactorMixIn
-from reactor.servers import BaseServer
+from reactor.base import BaseServer
 from tests.support.clock import ManualClock
 from tests.support.selecting import RecordingSelector
 
