@@ -16,12 +16,14 @@ stay in the inbox. A delivery is bounded too: after `MESSAGES_PER_DELIVERY` it s
 
 The inbox is ``b""``, or the partial rest of what came, as a bytearray that is appended to and
 scanned from where the last scan ended, so work stays linear however the bytes are split. A
-chunk that holds whole messages never goes through it: messages are slices of the chunk.
+chunk that holds whole messages never goes through it: messages are slices of the chunk. Where
+a chunk holds several lines and each is a request, C takes it apart, see `feed`.
 """
 
 import sys
 from collections.abc import Callable
 from enum import Enum
+from io import BytesIO
 from typing import Any
 
 from reactor.framing import Buffer, Exactly, Framing, FramingError, Place
@@ -55,6 +57,7 @@ class Input(Enum):
 
 _OPEN = Input.OPEN
 _BUDGET = range(MESSAGES_PER_DELIVERY)
+_NEWLINE = 0x0A
 
 
 class StateMachine:
@@ -159,8 +162,9 @@ class StateMachine:
         scanned = self._scanned
         most = self.max_request_size
         in_chunk = type(buffer) is bytes  # else it is the inbox
+        budget = iter(_BUDGET)
         try:
-            for _ in _BUDGET:
+            for _ in budget:
                 if self.blocked:
                     break
                 expected = self._expected or self._first
@@ -203,12 +207,29 @@ class StateMachine:
                 self._expected = None
                 begun = size or self._request_size or self.input is not Input.OVER
                 state(message)
-                if self._expected is None and not self.blocked & HELD:
-                    if begun:
-                        completed += 1  # else it was EOF itself, told to a coroutine
-                    self._request_size = 0
-                else:
+                if self._expected is not None or self.blocked & HELD:
                     self._request_size = self._request_size + size or bool(begun)  # above 0 while open
+                    continue
+                if begun:
+                    completed += 1  # else it was EOF itself, told to a coroutine
+                self._request_size = 0
+                if start == length or separator != b"\n" or not in_chunk or self._first is not expected:
+                    continue
+                # The short way, for as long as the next message is a line and a whole request.
+                lines = BytesIO(buffer)
+                lines.seek(start)
+                for _, message in zip(budget, lines, strict=False):
+                    size = len(message)
+                    if self.blocked or size > limit or size > most or message[-1] != _NEWLINE:
+                        break
+                    start = scanned = start + size
+                    state(message)
+                    if self._expected is not None or self.blocked & HELD:
+                        self._request_size = size
+                        break
+                    completed += 1
+                    if self._first is not expected:
+                        break
             else:
                 self.blocked |= BUDGET
         except FramingError:
