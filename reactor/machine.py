@@ -16,14 +16,16 @@ stay in the inbox. A delivery is bounded too: after `MESSAGES_PER_DELIVERY` it s
 
 The inbox is ``b""``, or the partial rest of what came, as a bytearray that is appended to and
 scanned from where the last scan ended, so work stays linear however the bytes are split. A
-chunk that holds whole messages never goes through it: messages are slices of the chunk. Where
-a chunk holds several lines and each is a request, C takes it apart, see `feed`.
+chunk that holds whole messages never goes through it: messages are slices of the chunk. Whole
+lines, each a request, go the short way (`feed`), where C takes the chunk apart; all else goes the
+long one (`_feed`).
 """
 
 import sys
 from collections.abc import Callable
 from enum import Enum
 from io import BytesIO
+from itertools import islice
 from typing import Any
 
 from reactor.framing import Buffer, Exactly, Framing, FramingError, Place
@@ -56,8 +58,6 @@ class Input(Enum):
 
 
 _OPEN = Input.OPEN
-_BUDGET = range(MESSAGES_PER_DELIVERY)
-_NEWLINE = 0x0A
 
 
 class StateMachine:
@@ -151,20 +151,69 @@ class StateMachine:
         are no message or one over a limit, after which nothing more is taken in, and whatever a
         state raises, whose message is then used up and its request over.
         """
+        expected = self._first
+        if (
+            data[-1:] != b"\n"
+            or expected is None
+            or expected[0].separator != b"\n"
+            or self._inbox
+            or self._request_size
+            or self._expected is not None
+            or self.blocked
+            or self.input is not _OPEN
+        ):
+            self._feed(data, 0, MESSAGES_PER_DELIVERY)
+            return
+        # The short way: whole lines, for as long as each is a request.
+        framing, state = expected
+        limit = framing.limit
+        most = self.max_request_size
+        start = completed = 0
+        length = len(data)
+        lines = (data,) if data.find(b"\n") == length - 1 else BytesIO(data)
+        try:
+            for line in islice(lines, MESSAGES_PER_DELIVERY):
+                size = len(line)
+                if size > limit or size > most:
+                    break  # the long way knows what to say
+                start += size
+                state(line)
+                if self.blocked or self._expected is not None or self._first is not expected:
+                    if self._expected is None and not self.blocked & HELD:
+                        completed += 1
+                    else:
+                        self._request_size = size
+                    break
+                completed += 1
+            else:
+                if completed == MESSAGES_PER_DELIVERY:
+                    self.blocked |= BUDGET
+        except BaseException as exc:
+            self._failed(exc)
+            if start < length and self.input is _OPEN and not self.blocked & CLOSED:
+                self._keep(data[start:])
+            raise
+        finally:
+            self.completed += completed
+        if start < length or self._expected is not None:
+            self._feed(data, start, MESSAGES_PER_DELIVERY - completed - 1)
+
+    def _feed(self, data: bytes, start: int, budget: int) -> None:
+        """`feed` for all other bytes and framings: what is in the inbox, then *data* from *start* on. Enters
+        *budget* states at most."""
         if self.input is Input.DROPPED:
             data = b""
         buffer: Any = self._keep(data) if self._inbox else data  # a bytearray, or the chunk itself
         if self._request_size and self._expected is None and not self.blocked & HELD:
             self._complete()  # by `release`
-        start = completed = 0
+        completed = 0
         known: object = self  # the expectation that the names below are about: none yet
         length = len(buffer)
-        scanned = self._scanned
+        scanned = start or self._scanned
         most = self.max_request_size
         in_chunk = type(buffer) is bytes  # else it is the inbox
-        budget = iter(_BUDGET)
         try:
-            for _ in budget:
+            for _ in range(budget):
                 if self.blocked:
                     break
                 expected = self._expected or self._first
@@ -207,38 +256,18 @@ class StateMachine:
                 self._expected = None
                 begun = size or self._request_size or self.input is not Input.OVER
                 state(message)
-                if self._expected is not None or self.blocked & HELD:
+                if self._expected is None and not self.blocked & HELD:
+                    if begun:
+                        completed += 1  # else it was EOF itself, told to a coroutine
+                    self._request_size = 0
+                else:
                     self._request_size = self._request_size + size or bool(begun)  # above 0 while open
-                    continue
-                if begun:
-                    completed += 1  # else it was EOF itself, told to a coroutine
-                self._request_size = 0
-                if start == length or separator != b"\n" or not in_chunk or self._first is not expected:
-                    continue
-                # The short way, for as long as the next message is a line and a whole request.
-                lines = BytesIO(buffer)
-                lines.seek(start)
-                for _, message in zip(budget, lines, strict=False):
-                    size = len(message)
-                    if self.blocked or size > limit or size > most or message[-1] != _NEWLINE:
-                        break
-                    start = scanned = start + size
-                    state(message)
-                    if self._expected is not None or self.blocked & HELD:
-                        self._request_size = size
-                        break
-                    completed += 1
-                    if self._first is not expected:
-                        break
             else:
                 self.blocked |= BUDGET
-        except FramingError:
-            self._drop_input()
-            start = length
-            raise
-        except BaseException:
-            self._expected = None
-            self._request_size = 0
+        except BaseException as exc:
+            self._failed(exc)
+            if self.input is Input.DROPPED:
+                start = length
             raise
         finally:
             self.completed += completed
@@ -283,6 +312,14 @@ class StateMachine:
         self.input = Input.DROPPED
 
     # Inside
+
+    def _failed(self, exc: BaseException) -> None:
+        """A state has raised, or what came is no message: after that nothing more is taken in."""
+        if isinstance(exc, FramingError):
+            self._drop_input()
+        else:
+            self._expected = None
+            self._request_size = 0
 
     def _complete(self) -> None:
         """Count a request that was completed outside `feed`."""

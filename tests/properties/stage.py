@@ -110,7 +110,7 @@ class Stage:
             patch.object(connection, "RECEIVE_SIZE", RECEIVE_SIZE),
             patch.object(connection, "JOIN_SIZE", JOIN_SIZE),
             patch.object(connection, "LINGER_BYTES", LINGER_BYTES),
-            patch.object(machine, "_BUDGET", range(MESSAGES)),
+            patch.object(machine, "MESSAGES_PER_DELIVERY", MESSAGES),
         ]
         for each in self._patches:
             each.start()
