@@ -1,11 +1,16 @@
-"""What holds for every test of the examples."""
+"""What holds for every test of the examples, and the key-value store for its tests."""
 
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
+from types import ModuleType
 
 import pytest
+
+from tests.examples.processes import EXAMPLES
+from tests.examples.shop import Shop
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -29,3 +34,21 @@ def _private_sockets() -> Iterator[None]:
             del os.environ["TMPDIR"]
         else:
             os.environ["TMPDIR"] = before
+
+
+@pytest.fixture(scope="module")
+def kv() -> Iterator[ModuleType]:
+    """examples/kv.py as a module."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(EXAMPLES))
+        import kv
+
+        yield kv
+    for name in ("kv", "kv_commands", "common"):
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def shop(kv: ModuleType) -> Iterator[Shop]:
+    with Shop(kv) as shop:
+        yield shop
