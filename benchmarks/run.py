@@ -23,6 +23,7 @@ from marks.amid import amid
 from marks.classic import classic_benchmarks
 from marks.costs import costs
 from marks.idle import idle
+from marks.kv import kv, pipelined_kv
 from marks.lines import lines, pipelined_lines
 from marks.syscalls import syscalls
 from marks.timers import timers
@@ -34,6 +35,8 @@ BENCHMARKS: dict[str, Callable[[Settings], Result]] = {
     "idle": idle,
     "amid": amid,
     "timers": timers,
+    "kv": kv,
+    "kv-pipelined": pipelined_kv,
     **classic_benchmarks(),
     "costs": costs,
 }
