@@ -16,7 +16,7 @@ for complete messages too, so what is refused does not depend on how the bytes w
 
 import sys
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Literal
 
 #: first byte of the message, one past its last byte, one past the whole frame
 Place = tuple[int, int, int]
@@ -40,8 +40,9 @@ class Framing:
     separator: bytes | None = None
     #: Bytes of the longest message.
     limit: int = sys.maxsize
-    #: Bytes without which there can be no message, so that `locate` need not look.
-    least: int = 0
+    #: Bytes without which there can be no message, so that `locate` need not look. A request begins with
+    #: its first byte, so only what comes later in one may do with none.
+    least: int = 1
 
     def locate(self, buffer: Buffer, start: int, scanned: int) -> Place | None:
         """Where the message that starts at *start* lies, or `None` while it is incomplete.
@@ -81,8 +82,6 @@ class _Separated(Framing):
     """What `Line` and `Until` share: a message ends at a separator and keeps or strips it."""
 
     __slots__ = ()
-
-    least = 1
 
     @property
     def _end(self) -> bytes:
@@ -191,8 +190,6 @@ class Available(Framing):
 
     limit: int = 65536
 
-    least: ClassVar[int] = 1  # type: ignore[misc]
-
     def __post_init__(self) -> None:
         _check_limit("Available", self.limit)
 
@@ -209,8 +206,6 @@ class LengthPrefixed(Framing):
     size: int = 4
     byteorder: Literal["big", "little"] = "big"
     limit: int = 1 << 20
-
-    least: ClassVar[int] = 1  # type: ignore[misc]
 
     def __post_init__(self) -> None:
         _check_whole("LengthPrefixed", "size", self.size)
@@ -239,8 +234,6 @@ class Netstring(Framing):
     """
 
     limit: int = 65536
-
-    least: ClassVar[int] = 1  # type: ignore[misc]
 
     def __post_init__(self) -> None:
         _check_limit("Netstring", self.limit)
@@ -278,8 +271,6 @@ class ToEOF(Framing):
     """
 
     limit: int = 1 << 20
-
-    least: ClassVar[int] = 1  # type: ignore[misc]
 
     def __post_init__(self) -> None:
         _check_limit("ToEOF", self.limit)

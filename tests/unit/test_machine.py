@@ -12,6 +12,7 @@ from reactor import machine as machine_module
 from reactor.framing import (
     Available,
     Exactly,
+    Framing,
     FramingError,
     LengthPrefixed,
     Line,
@@ -315,6 +316,17 @@ def test_empty_messages_without_end_cannot_hold_up_the_loop():
 def test_a_request_begins_with_a_byte_and_so_not_with_exactly_nothing(call):
     with pytest.raises(ValueError, match=r"Exactly\(0\)"):
         getattr(StateMachine(), call)(Exactly(0), print)
+
+
+def test_a_framing_of_ones_own_that_says_no_more_than_locate_is_never_asked_about_no_bytes():
+    class Counted(Framing):
+        def locate(self, buffer, start, scanned):
+            end = start + 1 + buffer[start]
+            return (start + 1, end, end) if end <= len(buffer) else None
+
+    machine = Recorder(Counted())
+    assert drive(machine, [b"\x01a\x00", b"\x02", b"bc"], eof=True) is None
+    assert machine.messages == [b"a", b"", b"bc"]
 
 
 def test_where_nothing_is_expected_bytes_are_thrown_away():
