@@ -203,12 +203,10 @@ class Connection(ConnectionRow):
             elif batch:
                 self._flush()
             self._batch = None
-            if self.completed != completed:
-                self._reading_time = 0.0
-                if self._outbox is None or self._row_state is _READING:
-                    self.since = self.reactor.now
             if self.blocked or self._inbox or self._expected or self._outbox or self._row_state is not _IDLE:
-                self._settle()
+                self._delivered(completed)
+            elif self.completed != completed:
+                self.since = self.reactor.now
 
     def handle_write(self) -> None:
         if self._outbox is None:
@@ -237,11 +235,15 @@ class Connection(ConnectionRow):
         finally:
             self._flush()
             self._batch = None
-            if self.completed != completed:
-                self._reading_time = 0.0
-                if self._outbox is None or self._row_state is _READING:
-                    self.since = self.reactor.now
-            self._settle()
+            self._delivered(completed)
+
+    def _delivered(self, completed: int) -> None:
+        """A delivery is over, before which so many requests were *completed*."""
+        if self.completed != completed:
+            self._reading_time = 0.0
+            if self._outbox is None or self._row_state is _READING:
+                self.since = self.reactor.now
+        self._settle()
 
     def _resume(self) -> None:
         """Go on with the inbox, if nothing else holds it back."""
