@@ -272,9 +272,11 @@ class BaseServer:
 
     @property
     def _admissions(self) -> Admission:
-        """What counts this server's connections, made on first use."""
+        """What counts this server's connections, made on first use; with the limits of this moment."""
+        limits = self.limits if isinstance(self.limits, Limits) else UNLIMITED
         if self._admission is None:
-            self._admission = Admission(self.limits if isinstance(self.limits, Limits) else UNLIMITED)
+            self._admission = Admission(limits)
+        self._admission.limits = limits
         return self._admission
 
     @property

@@ -114,20 +114,20 @@ class TimeLimitExceeded(LimitExceeded, TimeoutError):
 class Admission:
     """Counts one server's connections and says which may come in. Any thread may call it."""
 
-    __slots__ = ("_limits", "_lock", "_per_host", "connections")
+    __slots__ = ("_lock", "_per_host", "connections", "limits")
 
     def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+        self.limits = limits
         self._lock = threading.Lock()
         self._per_host: dict[str, int] = {}
         self.connections = 0
 
     def refusal(self, host: str | None) -> str | None:
         """Why a connection from *host* is not let in: the limit and the figures; `None` lets it in."""
-        most = self._limits.max_connections
+        most = self.limits.max_connections
         if most is not None and self.connections >= most:
             return f"max_connections: {self.connections} of {most}"
-        most = self._limits.max_connections_per_peer
+        most = self.limits.max_connections_per_peer
         if most is not None and host is not None and self._per_host.get(host, 0) >= most:
             return f"max_connections_per_peer: {most} of {most}"
         return None
@@ -136,7 +136,7 @@ class Admission:
         """Count a connection that is let in."""
         with self._lock:
             self.connections += 1
-            if self._limits.max_connections_per_peer is not None and host is not None:
+            if self.limits.max_connections_per_peer is not None and host is not None:
                 self._per_host[host] = self._per_host.get(host, 0) + 1
 
     def leave(self, host: str | None) -> None:

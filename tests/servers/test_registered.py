@@ -31,6 +31,7 @@ from tests.support.servers import (
     PATIENCE,
     Peer,
     Thread,
+    await_threads,
     connected,
     datagram_peer,
     ended,
@@ -309,12 +310,15 @@ def test_each_server_keeps_its_own_limits():
 
 
 @pytest.mark.parametrize("registered", [True, False])
-def test_limits_that_a_server_is_given_while_it_serves_hold_from_then_on(registered):
-    with Reactor() as reactor, made(ThreadingTCPServer, Upper) as server:
+@pytest.mark.parametrize("max_threads", [None, 9])
+def test_limits_that_a_server_is_given_while_it_serves_hold_from_then_on(registered, max_threads):
+    with Reactor() as reactor, made(ThreadingTCPServer, Upper, max_threads=max_threads) as server:
         if registered:
             reactor.register(server)
         with looping(reactor) if registered else running(server):
+            threads = set(threading.enumerate())
             assert is_served(server)
+            await_threads(threads)  # a connection counts until then
             server.limits = Limits(max_connections=1)
             with connected(server) as first:
                 assert first.ask(b"x\n") == b"X\n"
