@@ -11,14 +11,13 @@ leaves the selector, for it would stay readable and spin, and comes back later.
 """
 
 import socket
-import socketserver
 from collections.abc import Callable
 from enum import Enum
 from typing import Any, Protocol
 
 from reactor.backoff import FIRST_PAUSE, LONGEST_PAUSE, Backoff, is_of_one_request
 from reactor.datagram import DatagramSocket
-from reactor.events import EVENT_READ, EVENT_WRITE, EventHandler, event_handler_of
+from reactor.events import EVENT_READ, EVENT_WRITE, EventHandler
 from reactor.log import logger
 from reactor.loop import Reactor
 from reactor.timers import Timer
@@ -265,32 +264,3 @@ def runs_in_loop(server: Any) -> bool:
 def is_stream(server: Any) -> bool:
     """Whether a server's requests are connections and not datagrams."""
     return bool(getattr(server, "socket_type", socket.SOCK_STREAM) == socket.SOCK_STREAM)
-
-
-class StandardAcceptor(Acceptor):
-    """Stands for a server of the standard library, whose `shutdown` knows nothing of reactors.
-
-    That method sets a flag and waits for an event that `serve_forever` would set. So the event is
-    set from the start, and the flag is looked at with each `service_actions`.
-    """
-
-    def handle_registered(self) -> None:
-        super().handle_registered()
-        ended = getattr(self.server, "_BaseServer__is_shut_down", None)
-        if ended is not None:
-            ended.set()
-
-    def _service_actions(self) -> None:
-        if getattr(self.server, "_BaseServer__shutdown_request", False):
-            self.stop()
-        else:
-            super()._service_actions()
-
-
-def _standard_acceptor(server: Any, reactor: Reactor) -> EventHandler:
-    """The standard library's servers, one request at a time."""
-    return StandardAcceptor(server, reactor, may_block=runs_in_loop(server))
-
-
-if hasattr(socketserver, "BaseServer"):  # not while our face is being loaded in that module's place
-    event_handler_of.register(socketserver.BaseServer, _standard_acceptor)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from reactor.acceptor import Acceptor, cannot_take, is_stream, runs_in_loop
 from reactor.backoff import Backoff, is_of_one_request
+from reactor.hosted import ConcurrentAcceptor
 from reactor.lifecycle import Lifecycle
 from reactor.limited import bound
 from reactor.limits import UNLIMITED, Admission, LimitExceeded, Limits
@@ -84,7 +85,7 @@ class BaseServer:
     _backoff: Backoff | None = None  # while requests can't be taken
     _admission: Admission | None = None
     _throttle: Throttle | None = None
-    _under_way: UnderWay | None = None  # from `drain_on` on
+    _under_way: UnderWay | None = None  # from `drain_on` on, or while it is in a reactor that may drain
 
     @property
     def _lifecycle(self) -> Lifecycle:
@@ -306,7 +307,11 @@ class BaseServer:
 
     def event_handler(self, reactor: Reactor) -> Acceptor:
         """What a reactor registers for this server: one request at a time."""
-        self._hosted = Acceptor(self, reactor, may_block=runs_in_loop(self), refusal=self._refusal)
+        acceptor = Acceptor
+        if hasattr(self, "_requests_under_way"):  # in threads or children, which drain with the reactor
+            acceptor = ConcurrentAcceptor
+            self._under_way = self._under_way or UnderWay()
+        self._hosted = acceptor(self, reactor, may_block=runs_in_loop(self), refusal=self._refusal)
         return self._hosted
 
     # Programs reach for the standard module's two private flags; here they are.

@@ -12,6 +12,7 @@ __all__ = [
     "EVENT_READ",
     "EVENT_WRITE",
     "CallbackHandler",
+    "ConcurrentHandler",
     "DescriptorLost",
     "EventHandler",
     "event_handler_of",
@@ -69,6 +70,30 @@ class EventHandler(ABC):
 
     def stop_accepting(self) -> None:
         """Called once when the reactor drains: take on nothing new. Does nothing by default."""
+
+
+class ConcurrentHandler(EventHandler):
+    """A handler whose requests go on elsewhere, in threads or processes. Draining asks it about them,
+    after `stop_accepting`, at the end of each turn: it has to see to it that there is one."""
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def drain_timeout(self) -> float | None:
+        """Seconds to wait for them, `None` for as long as it takes."""
+
+    @abstractmethod
+    def under_way(self) -> int:
+        """How many there are."""
+
+    @abstractmethod
+    def lingers(self) -> bool:
+        """Whether all of them are complete, and only their peers are slow to go."""
+
+    @abstractmethod
+    def abandon(self) -> int:
+        """Draining ends before they do, and nobody is to wait for them. How many are lost?"""
 
 
 class CallbackHandler(EventHandler):

@@ -100,14 +100,15 @@ if hasattr(os, "fork"):
         def _fork(self) -> int:
             """Fork, and keep the child's number."""
             drains = self._under_way is not None
-            with self._lifecycle.signals_deferred() if drains else contextlib.nullcontext():
+            signums = self._hosted.reactor.drains_on if drains and self._hosted is not None else ()
+            with self._lifecycle.signals_deferred(signums) if drains else contextlib.nullcontext():
                 pid = os.fork()
                 if pid:
                     if self.active_children is None:
                         self.active_children = set()
                     self.active_children.add(pid)
                 elif drains:
-                    self._lifecycle.become_child()
+                    self._lifecycle.become_child(self, signums)
             return pid
 
         def process_request(self, request: Any, client_address: Any) -> None:
@@ -145,6 +146,10 @@ if hasattr(os, "fork"):
                 return None
             self._reap()  # a child counts until it is collected
             return super()._refusal(client_address)
+
+        def _requests_under_way(self) -> int:
+            self._reap()
+            return len(self.active_children or ())
 
         def _finish_requests(self) -> None:
             """Draining: the children drain as well. Wait for them, but not for ever."""

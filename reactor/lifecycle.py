@@ -217,10 +217,11 @@ class Lifecycle:
     # Forking
 
     @contextlib.contextmanager
-    def signals_deferred(self) -> Iterator[None]:
-        """Around a fork and what belongs to it. Nothing that is sent to the child at once is lost, and in
-        the parent, where another thread may get a signal, nothing is raised in a hook of the fork."""
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, self._signums)
+    def signals_deferred(self, signums: tuple[int, ...]) -> Iterator[None]:
+        """Around a fork and what belongs to it. Nothing that is sent to the child at once is lost, be it one
+        of *signums* or of ours, and in the parent, where another thread may get a signal, nothing is raised
+        in a hook of the fork."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, self._signums.union(signums))
         self._deferred = []
         try:
             yield
@@ -230,10 +231,13 @@ class Lifecycle:
             for server, signum in deferred:
                 self._signalled(server, signum)
 
-    def become_child(self) -> None:
-        """This process has one request only. A signal drains that; all others are ignored."""
+    def become_child(self, server: Drainable, signums: tuple[int, ...]) -> None:
+        """This process has one request only. A signal drains that, also one of *signums*, at which its
+        parent's reactor drains; all others are ignored."""
         self._process = os.getpid()
         self._is_child = True
+        if signums:
+            self.drain_on(signums, server)
 
 
 def _cut(server: Drainable, why: str) -> NoReturn:

@@ -84,6 +84,8 @@ class Reactor(Registry):
         self._stop_requested = False  # set by whoever, cleared by `run` alone, so none is ever lost
         self._offload = OffloadPool(self.call_soon_threadsafe, executor)
         self._drain: Drain | None = None
+        #: The signals at which it drains.
+        self.drains_on: tuple[int, ...] = ()
         self._sweep: Timer | None = None
         #: Every connection of this reactor, a row each.
         self.requests = RequestTable()
@@ -182,19 +184,22 @@ class Reactor(Registry):
 
     def drain_on(self, *signums: int) -> None:
         """Drain when one of these signals comes; at the second one end at once, losing what is left.
-        Everybody who has asked for that drains."""
+        Everybody who has asked for that drains. Call it before requests come: children that were
+        forked before would die of the signal."""
         if self._picky:
             self._check("drain_on")
         if not signums:
             raise TypeError("drain_on() takes at least one signal, such as signal.SIGTERM")
         for signum in signums:
             self._signals.watch(signum, self._signalled, self._drain_signalled, (), shared=True)
+            self.drains_on += (signum,)
 
     def drain(self) -> None:
         """Stop accepting, finish what is partial, then have `run` return. Any thread may call it.
 
-        Idle connections are closed at once. What is not finished within ``drain_timeout`` is
-        lost, and `run` raises ``SystemExit(1)``. Calling it again changes nothing.
+        Idle connections are closed at once, those of registered threading and forking servers too, as
+        far as they are known. What is not finished within ``drain_timeout`` is lost, and `run` raises
+        ``SystemExit(1)``. Calling it again changes nothing.
         """
         self.call_soon_threadsafe(self._start_drain)
 

@@ -124,11 +124,12 @@ class Schedule:
 
     # The guard
 
-    def _call(self, callback: Callback, args: tuple[Any, ...]) -> None:
-        """Make a call, guarded; in debug mode, timed."""
+    def _call(self, callback: Callback, args: tuple[Any, ...]) -> Any:
+        """Make a call, guarded; in debug mode, timed. What it returned, `None` if it raised."""
         started = self.clock() if self.debug else 0.0
+        result = None
         try:
-            callback(*args)
+            result = callback(*args)
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as exc:
@@ -137,6 +138,7 @@ class Schedule:
             self._failed(owner if isinstance(owner, EventHandler) else None, callback, exc)
         if self.debug:
             self._name_if_slow(callback, started)
+        return result
 
     def _failed(self, handler: EventHandler | None, callback: Callback, exc: BaseException) -> None:
         """What every upcall that raised comes to, inside the ``except``."""

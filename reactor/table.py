@@ -119,12 +119,12 @@ class RowSnapshot:
     completed: int  #: requests
 
 
-#: Makes a call and keeps what it raises to itself.
-Guard = Callable[[Callable[..., object], tuple[Any, ...]], None]
+#: Makes a call, returns what that returns, and keeps what it raises to itself.
+Guard = Callable[[Callable[..., Any], tuple[Any, ...]], Any]
 
 
-def _unguarded(call: Callable[..., object], args: tuple[Any, ...]) -> None:
-    call(*args)
+def _unguarded(call: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    return call(*args)
 
 
 class RequestTable:

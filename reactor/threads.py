@@ -155,6 +155,9 @@ class ThreadingMixIn(_Base):
         known = {*self._threads, *(self._running or ())}
         return [thread for thread in known if thread.is_alive()]
 
+    def _requests_under_way(self) -> int:
+        return len(self._working())
+
     def _finish_requests(self) -> None:
         """Draining: wait for the threads, daemons too, but not for ever."""
         lifecycle = self._lifecycle

@@ -351,7 +351,7 @@ def test_a_server_whose_accepting_is_paused_can_be_unregistered_and_stays_away(p
 # Datagrams
 
 
-def test_a_datagrams_reply_that_is_under_way_when_draining_ends_is_sent():
+def test_a_datagrams_reply_that_is_under_way_when_draining_begins_is_sent():
     begun, go_on = threading.Event(), threading.Event()
 
     class Late(DatagramRequestHandler):
@@ -367,9 +367,10 @@ def test_a_datagrams_reply_that_is_under_way_when_draining_ends_is_sent():
             peer.send(b"a word")
             assert begun.wait(PATIENCE)
             reactor.drain()
-            thread.finish()
+            in_loop(reactor, bool)  # by then it has begun
         finally:
             go_on.set()
+        thread.finish()
         assert peer.recv(100) == b"late"
 
 

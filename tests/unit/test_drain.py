@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reactor.drain import Drain, Outcome
-from reactor.events import EventHandler
+from reactor.events import ConcurrentHandler, EventHandler
 from reactor.limits import Limits
 from reactor.table import RequestState, RequestTable
 from tests.support.rows import FakeRow
@@ -31,6 +31,31 @@ class Listener(EventHandler):
             raise self.error
 
 
+class Busy(ConcurrentHandler, Listener):
+    """Has so many requests under way; each of its answers may be an error."""
+
+    drain_timeout = 5.0
+
+    def __init__(self, requests, lingering=False):
+        super().__init__()
+        self.requests, self.lingering, self.abandoned = requests, lingering, 0
+
+    def under_way(self):
+        return self._answer(self.requests)
+
+    def lingers(self):
+        return self._answer(not self.requests or self.lingering)
+
+    def abandon(self):
+        self.abandoned += 1
+        return self._answer(0 if self.lingering else self.requests)
+
+    def _answer(self, value):
+        if isinstance(self.requests, Exception):
+            raise self.requests
+        return value
+
+
 @pytest.fixture
 def table():
     return RequestTable()
@@ -51,7 +76,7 @@ def kept():
 def drain(table, finished, kept):
     def guard(call, args):
         try:
-            call(*args)
+            return call(*args)
         except LookupError as exc:
             kept.append(exc)
 
@@ -124,3 +149,54 @@ def test_draining_waits_as_long_as_the_most_patient_partial_row(table, drain, ti
     for timeout in timeouts:
         FakeRow(table, S.READING, limits=Limits(drain_timeout=timeout))
     assert drain.start([]) == longest
+
+
+def test_draining_is_complete_only_when_nothing_is_under_way_elsewhere_either(table, drain, finished):
+    row, one, other = FakeRow(table, S.READING), Busy(2), Busy(1)
+    drain.start([one, other, Listener()])
+    leave(table, row)
+    for handler in (one, other):
+        drain.check()
+        assert (drain.outcome, finished) == (Outcome.RUNNING, [])
+        handler.requests = 0
+    drain.check()
+    assert (drain.outcome, finished) == (Outcome.COMPLETE, [1])
+    assert not one.abandoned and not other.abandoned
+
+
+@pytest.mark.parametrize(
+    ("requests", "timeout", "longest"), [(0, 60.0, 2.0), (1, 60.0, 60.0), (1, 1.0, 2.0), (1, None, None)]
+)
+def test_who_is_busy_elsewhere_may_be_more_patient_than_a_row(table, drain, requests, timeout, longest):
+    FakeRow(table, S.READING, limits=Limits(drain_timeout=2.0))
+    busy = Busy(requests)
+    busy.drain_timeout = timeout
+    assert drain.start([busy]) == longest
+
+
+def test_what_is_lost_elsewhere_is_counted_in_the_same_line(table, drain, caplog):
+    FakeRow(table, S.READING)
+    busy = [Busy(2), Busy(3), Busy(1, lingering=True)]
+    drain.start(busy)
+    drain.cut("a second signal")
+    drain.cut("drain_timeout")
+    assert [handler.abandoned for handler in busy] == [1, 1, 1]
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert "6 partial requests lost, 7 connections" in warning
+
+
+@pytest.mark.parametrize(("lingering", "outcome"), [(True, Outcome.COMPLETE), (False, Outcome.CUT)])
+def test_when_time_is_up_who_only_lingers_elsewhere_is_let_go(drain, finished, lingering, outcome):
+    busy = Busy(1, lingering)
+    drain.start([busy, Busy(0)])
+    drain.time_up(5.0)
+    assert (drain.outcome, finished, busy.abandoned) == (outcome, [1], 1)
+
+
+@pytest.mark.parametrize("end", ["check", "cut", "time_up"])
+def test_who_fails_to_answer_holds_up_nobody(drain, finished, kept, end):
+    error = LookupError("bad")
+    drain.start([Busy(error)])
+    getattr(drain, end)(*{"cut": ["a second signal"], "time_up": [5.0]}.get(end, []))
+    assert finished == [1]
+    assert set(kept) == {error}
