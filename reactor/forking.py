@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from reactor.acceptor import is_stream
 from reactor.base import BaseServer
+from reactor.hosted import servers_of
+from reactor.loop import Reactor
 from reactor.net import close_quietly, host_of
 from reactor.signals import set_wakeup_fd
 from reactor.underway import UnderWay
@@ -100,7 +102,8 @@ if hasattr(os, "fork"):
         def _fork(self) -> int:
             """Fork, and keep the child's number."""
             drains = self._under_way is not None
-            signums = self._hosted.reactor.drains_on if drains and self._hosted is not None else ()
+            host = self._host() if drains else None
+            signums = () if host is None else host.drains_on
             with self._lifecycle.signals_deferred(signums) if drains else contextlib.nullcontext():
                 pid = os.fork()
                 if pid:
@@ -128,8 +131,7 @@ if hasattr(os, "fork"):
                 if self._under_way is None:
                     self.finish_request(request, client_address)
                 else:
-                    if is_stream(self):
-                        close_quietly(self.socket)  # or newcomers would wait for a parent that has ended
+                    self._close_listeners()
                     with self._under_way.here(request):
                         self.finish_request(request, client_address)
                 status = 0
@@ -140,6 +142,17 @@ if hasattr(os, "fork"):
                     self.shutdown_request(request)
                 finally:
                     os._exit(status)
+
+        def _host(self) -> Reactor | None:
+            """The reactor that it is registered with."""
+            return self._hosted.reactor if self._hosted is not None and self._hosted.active else None
+
+        def _close_listeners(self) -> None:
+            """In a child: or newcomers would wait for a parent that takes none, or has ended."""
+            host = self._host()
+            for server in [self] if host is None else servers_of(host):
+                if is_stream(server):
+                    close_quietly(server.socket)
 
         def _refusal(self, client_address: Any) -> str | None:
             if super()._refusal(client_address) is None:

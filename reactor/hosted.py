@@ -91,6 +91,11 @@ class StandardAcceptor(ConcurrentAcceptor):
             super()._service_actions()
 
 
+def servers_of(reactor: Reactor) -> list[Any]:
+    """The servers that are registered."""
+    return [handler.server for handler in reactor._handlers() if isinstance(handler, Acceptor)]
+
+
 def _standard_acceptor(server: Any, reactor: Reactor) -> EventHandler:
     """The standard library's servers, one request at a time."""
     return StandardAcceptor(server, reactor, may_block=runs_in_loop(server))

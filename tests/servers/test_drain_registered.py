@@ -45,6 +45,7 @@ from tests.support.servers import (
     made,
     nothing_left,
     program,
+    running,
 )
 
 CONCURRENT = hosts("TCP", "UnixStream", kinds=("Threading", "Forking"))
@@ -234,6 +235,8 @@ def test_meanwhile_the_loop_serves_its_own_rows_and_then_waits_for_the_rest(cls,
         house.busy(server)
         peer = house.busy(rows)
         drain(reactor)
+        with pytest.raises(OSError):
+            connected(rows)
         assert peer.ask(b"two\n") == b"onetwo\n"
         peer.half_close()
         until(lambda: not reactor.requests)
@@ -486,6 +489,19 @@ def test_a_child_gets_the_signal_again_and_heeds_it_once(house, monkeypatch):
     server = house.server(ForkingTCPServer, Blocking, limits=Limits())
     assert run(script, server) == 0
     assert len({*sent}) == 1
+
+
+@FORKS
+def test_a_server_that_has_left_its_reactor_serves_alone_as_ever(house):
+    server = house.server(ForkingTCPServer, State)
+    with Reactor() as reactor:
+        reactor.register(server)
+        server.shutdown()
+    with running(server):
+        peer = house.busy(server)
+        assert peer.ask(b"two\n") == b"onetwo\n"
+        peer.half_close()
+        assert peer.rest() == b""
 
 
 # With real signals, in a process of its own
