@@ -43,12 +43,14 @@ soak: ## a minute of all abuse at once; ARGS='--seconds 3600 --server threading'
 conformance: ## run CPython's own suites and released programs with our socketserver; ARGS=--standard for theirs
 	@.ci/conformance $(ARGS)
 
-bench: ## run the benchmarks
-	@.ci/environment bench default -e . -r benchmarks/requirements.txt
+bench: ## run the benchmarks: a quarter of an hour
+	@.ci/environment bench default -e .
+	@.venv/bench/bin/python benchmarks/peers.py
 	.venv/bench/bin/python benchmarks/run.py $(ARGS)
 
-bench-quick: ## a short run of them
-	@.ci/environment bench default -e . -r benchmarks/requirements.txt
+bench-quick: ## a short run of them: two minutes
+	@.ci/environment bench default -e .
+	@.venv/bench/bin/python benchmarks/peers.py
 	.venv/bench/bin/python benchmarks/run.py --quick $(ARGS)
 
 abuse-compare: ## abuse other servers as well as ours: who survives what?

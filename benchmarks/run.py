@@ -11,32 +11,52 @@ import argparse
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from types import FrameType
 
-from harness.build import build_client
+from harness.build import CLIENT, LIMIT, build
 from harness.figures import Result
-from harness.report import conditions, save, show, show_marks
+from harness.machine import Watch, conditions
+from harness.plots import draw
+from harness.report import RESULTS, as_document, as_section, marks_table, section, write
 from harness.settings import Settings, raise_descriptor_limit
 from marks.amid import amid
+from marks.bulk import bulk
+from marks.churn import churn
 from marks.classic import classic_benchmarks
 from marks.costs import costs
+from marks.curve import curve
+from marks.datagrams import datagrams
 from marks.idle import idle
 from marks.kv import kv, pipelined_kv
-from marks.lines import lines, pipelined_lines
+from marks.limits import limits
+from marks.lines import lines, long_lines, pipelined, ten_thousand, thousand
+from marks.offered import offered
+from marks.raw import raw
 from marks.syscalls import syscalls
 from marks.timers import timers
 
 BENCHMARKS: dict[str, Callable[[Settings], Result]] = {
+    "raw": raw,
     "lines": lines,
-    "pipelined": pipelined_lines,
-    "syscalls": syscalls,
-    "idle": idle,
+    "offered": offered,
+    "thousand": thousand,
+    "ten-thousand": ten_thousand,
+    "pipelined": pipelined,
+    "long-lines": long_lines,
+    "bulk": bulk,
+    "churn": churn,
+    "datagrams": datagrams,
     "amid": amid,
+    "idle": idle,
+    "curve": curve,
+    "limits": limits,
     "timers": timers,
     "kv": kv,
     "kv-pipelined": pipelined_kv,
+    "syscalls": syscalls,
     **classic_benchmarks(),
     "costs": costs,
 }
@@ -54,20 +74,34 @@ def main() -> int:
         print(f"The limit of open descriptors allows {fitting} connections.", file=sys.stderr)
         settings = replace(settings, idle=fitting)
     try:
-        build_client()
+        build(CLIENT)
+        build(LIMIT)
     except (OSError, subprocess.SubprocessError) as error:
-        print(f"The client needs a C compiler: {error}", file=sys.stderr)
+        print(f"The client and the limit need a C compiler: {error}", file=sys.stderr)
         return 1
 
-    print("# Benchmarks\n")
-    print(", ".join(f"{name} {value}" for name, value in conditions().items()) + "\n", flush=True)
+    watch, found = Watch(), conditions()
+    report = ["# Benchmarks\n", ", ".join(f"{name} {value}" for name, value in found.items()) + "\n"]
+    print("\n".join(report), flush=True)
     results = []
     for name in names:
-        results.append(BENCHMARKS[name](settings))
-        show(results[-1])
-    show_marks(results)
-    save(results, settings)
+        results.append(run(name, settings))
+        report.append(section(as_section(results[-1])))
+        print(report[-1], flush=True)
+    document = as_document(results, settings, found, watch.quietness())
+    report += ["## Marks\n", marks_table(document["results"]), document["quietness"]["text"] + "\n"]
+    print("\n".join(report[-3:]), flush=True)
+    write(document, "\n".join(report))
+    draw(document, RESULTS)
     return 1 if any(result.failures for result in results) else 0
+
+
+def run(name: str, settings: Settings) -> Result:
+    """Run one benchmark and keep the time that it took."""
+    start = time.monotonic()
+    result = BENCHMARKS[name](settings)
+    result.took = round(time.monotonic() - start, 1)
+    return result
 
 
 def parse_arguments() -> tuple[list[str], Settings]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
@@ -32,6 +33,30 @@ def ratio(above: Sequence[float], below: Sequence[float]) -> Summary:
     while slows both and cancels out; dividing two medians would lose that.
     """
     return Summary.of([a / b for a, b in zip(above, below, strict=True)])
+
+
+#: Values, each the upper end of what was counted with it, and how often: `[[1023, 5], [1055, 2]]`.
+Histogram = Sequence[Sequence[int]]
+
+
+def merged(histograms: Sequence[Histogram]) -> Histogram:
+    """Add up histograms that count the same kind of thing."""
+    total: Counter[int] = Counter()
+    for histogram in histograms:
+        for value, count in histogram:
+            total[value] += count
+    return sorted(total.items())
+
+
+def percentile(histogram: Histogram, share: float) -> int:
+    """Return the value that *share* (0 to 1) of all that was counted do not exceed."""
+    wanted = share * sum(count for _, count in histogram)
+    seen = 0
+    for value, count in histogram:
+        seen += count
+        if seen >= wanted:
+            return value
+    raise ValueError("nothing was counted")
 
 
 @dataclass(frozen=True)
@@ -70,3 +95,4 @@ class Result:
     marks: list[Mark] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    took: float | None = None  # seconds

@@ -8,13 +8,12 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType, TracebackType
 from typing import Any
 
-from harness.build import BENCHMARKS, build_client
+from harness.build import BENCHMARKS, CLIENT, build
 from harness.contenders import Contender
 from harness.settings import LINE_SIZE, cores
 
@@ -32,20 +31,21 @@ class BenchmarkError(Exception):
 
 
 class Child:
-    """A process on one core that is gone when its `with` block ends, however it ends."""
+    """A process that is gone when its `with` block ends, however it ends; on one core, if given."""
 
     def __init__(
         self,
         name: str,
         command: Sequence[str],
-        core: int,
+        core: int | None,
         environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.name = name
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
 
         def prepare() -> None:
-            os.sched_setaffinity(0, {core})
+            if core is not None:
+                os.sched_setaffinity(0, {core})
             # Should we be killed ourselves, the child goes as well.
             _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
@@ -84,9 +84,10 @@ class Child:
         raise BenchmarkError(f"{self.name} died with status {status}{self._last_words()}")
 
     def stop(self) -> None:
-        """End the child at once. What it did is already measured."""
-        self.process.kill()
-        self.process.wait()
+        """End the child, and its children, at once. What it did is already measured."""
+        if self.process.returncode is None:
+            os.killpg(self.pid, signal.SIGKILL)
+            self.process.wait()
         for stream in (self.process.stdin, self.process.stdout, self._errors):
             if stream is not None:
                 stream.close()
@@ -119,33 +120,51 @@ def _neutral_environment() -> dict[str, str]:
 
 
 class Server(Child):
-    """A contender's program. The first line it prints is the port it listens on."""
+    """A contender's program. The first line it prints is the port it listens on.
 
-    def __init__(self, contender: Contender) -> None:
-        server_core, _ = cores()
-        command = [sys.executable, str(contender.path), *contender.arguments]
-        super().__init__("the server", command, server_core, contender.environment)
+    It starts on any core, so that several start in half the time, and has one of its own from
+    then on. *wrapper* is a command that runs the program's.
+    """
+
+    def __init__(self, contender: Contender, wrapper: Sequence[str] = ()) -> None:
+        self.contender = contender
+        super().__init__("the server", [*wrapper, *contender.command], None, contender.environment)
 
     def __enter__(self) -> Server:
         try:
             self.port = int(self.read_line())
+            server_core, _ = cores()
+            for thread in os.listdir(f"/proc/{self.pid}/task"):
+                os.sched_setaffinity(int(thread), {server_core})
         except BaseException:
             self.stop()
             raise
         return self
 
+    def pause(self) -> None:
+        """Have it cost nothing, whatever it would do while nobody talks to it.
+
+        Its children, if it forks, are left alone: they wait for their peers, and if we were killed
+        there would be nobody to wake them up.
+        """
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """End `pause`."""
+        os.kill(self.pid, signal.SIGCONT)
+
 
 class Client(Child):
     """The C client, connected to a server: it obeys commands and is still between them.
 
-    With *udp* its lines are datagrams.
+    Its lines have *size* bytes; *options* are those of its command line, `udp` and `echo`.
     """
 
-    def __init__(self, server: Server, *, udp: bool = False) -> None:
+    def __init__(self, server: Server, *options: str, size: int = LINE_SIZE) -> None:
         _, client_core = cores()
         self.server = server
-        command = [str(build_client()), "127.0.0.1", str(server.port), str(LINE_SIZE)]
-        super().__init__("the client", [*command, "udp"] if udp else command, client_core)
+        command = [str(build(CLIENT)), "127.0.0.1", str(server.port), str(size), *options]
+        super().__init__("the client", command, client_core)
 
     def __enter__(self) -> Client:
         try:
@@ -167,13 +186,18 @@ class Client(Child):
 
     def run(self, pipeline: int, seconds: float) -> int:
         """Let the active connections talk for so long; return the requests made."""
-        answer = self.tell(f"run {pipeline} {seconds}", seconds + PATIENCE)
-        return int(answer["requests"])
+        return self._phase(f"run {pipeline} {seconds}", seconds)
+
+    def roll(self, window: int, seconds: float) -> int:
+        """The same with so many lines on their way on each of them, all the time."""
+        return self._phase(f"roll {window} {seconds}", seconds)
 
     def churn(self, at_once: int, seconds: float) -> int:
         """Open, say a line and close for so long, so many at a time; return the requests made."""
-        answer = self.tell(f"churn {at_once} {seconds}", seconds + PATIENCE)
-        return int(answer["requests"])
+        return self._phase(f"churn {at_once} {seconds}", seconds)
+
+    def _phase(self, command: str, seconds: float) -> int:
+        return int(self.tell(command, seconds + PATIENCE)["requests"])
 
     def _answer(self, timeout: float) -> dict[str, Any]:
         answer: dict[str, Any] = json.loads(self.read_line(timeout))

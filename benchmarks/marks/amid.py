@@ -1,81 +1,74 @@
-"""`active-50-amid-9950-idle`: the many who are silent must not slow down the few who speak.
+"""`amid`: the many who are silent must not slow down the few who speak.
 
-The selector hands over only those that are ready, and nothing
-walks the whole table in a turn. What is left is the sweep that enforces limits,
-the collector, and caches.
+The selector hands over only those that are ready, and nothing walks the whole
+table in a turn. What is left is the sweep that enforces limits, the collector,
+and caches. Each server is up twice, amid the idle and without them, and they are
+opened once, for that takes longer than all the rounds.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 
-from harness.contenders import ASYNCIO_PROTOCOL_TUNED, OURS, UVLOOP_PROTOCOL, Contender
-from harness.figures import Mark, Result, Summary
-from harness.processes import BenchmarkError, Client, Server
+from harness.comparison import Work, compare
+from harness.contenders import (
+    ASYNCIO_PROTOCOL_TUNED,
+    ASYNCORE,
+    C_LIMIT,
+    COROUTINE,
+    STATE,
+    STATE_AGAIN,
+    UVLOOP_PROTOCOL,
+    Contender,
+)
+from harness.figures import Mark, Result
+from harness.lineup import Member, Talk
+from harness.processes import BenchmarkError
 from harness.readings import await_descriptors, descriptors
-from harness.rounds import interleave
 from harness.settings import Settings
 
-from marks.lines import measured_phase
-
 ACTIVE = 50
+#: Opened at a time: asyncore goes around all it has for each few that it accepts. All these listeners
+#: have a longer queue.
+AT_ONCE = 64
+CONTENDERS = (C_LIMIT, STATE, COROUTINE, UVLOOP_PROTOCOL, ASYNCIO_PROTOCOL_TUNED, ASYNCORE)
 
 
-@dataclass(frozen=True)
-class Sample:
-    """µs of CPU for a request of one server: alone, amid the idle, and alone again."""
-
-    before: float
-    amid: float
-    after: float
-
-    @property
-    def ratio(self) -> float:
-        return self.amid / ((self.before + self.after) / 2)
+def _amid(contender: Contender) -> Contender:
+    return replace(contender, name=f"{contender.name}, amid idle")
 
 
 def amid(settings: Settings) -> Result:
-    """Measure the same process without, with and again without the idle connections."""
+    """50 active connections, with 9,950 idle ones and with none."""
     count = settings.idle - ACTIVE
-    result = Result(
-        f"active-{ACTIVE}-amid-{count}-idle",
-        f"{ACTIVE} active connections amid {count:,} idle ones: CPU for a request compared with "
-        f"none idle in the same process, median (min-max) of {settings.long_rounds} rounds.",
-        ["server", "CPU µs, none idle", "CPU µs, amid idle", "ratio"],
-    )
+    crowded = {_amid(contender) for contender in CONTENDERS}
 
-    def measure(contender: Contender) -> Sample:
-        with Server(contender) as server, Client(server) as client:
-            client.tell(f"active {ACTIVE}")
+    def begin(member: Member) -> None:
+        client, server = member.client, member.server
+        client.tell(f"active {ACTIVE}")
+        if member.contender in crowded:
             held = descriptors(server.pid)
+            client.tell(f"idle {count} 0 {AT_ONCE}")
+            have = await_descriptors(server.pid, held + count) - held
+            if have != count:
+                raise BenchmarkError(f"the server holds {have} of {count} connections")
 
-            def cost(idle: int) -> float:
-                have = await_descriptors(server.pid, held + idle) - held
-                if have != idle:
-                    raise BenchmarkError(f"the server holds {have} of {idle} connections")
-                client.run(1, settings.warmup)
-                return measured_phase(server, client, 1, settings.seconds).cpu
-
-            before = cost(0)
-            client.tell(f"idle {count} 1")
-            between = cost(count)
-            client.tell("drop")
-            return Sample(before, between, cost(0))
-
-    contenders = (*OURS, ASYNCIO_PROTOCOL_TUNED, UVLOOP_PROTOCOL)
-    samples = interleave(result, contenders, settings.long_rounds, measure)
-    ratios = {one: Summary.of([each.ratio for each in of]) for one, of in samples.items()}
-    for contender, of in samples.items():
-        result.rows.append(
-            [
-                contender.name,
-                Summary.of([(each.before + each.after) / 2 for each in of]).text(),
-                Summary.of([each.amid for each in of]).text(),
-                ratios[contender].text(),
-            ]
-        )
-        result.samples[contender.name] = [asdict(sample) for sample in of]
-    for contender in OURS:
-        name = f"{result.name}: {contender.name}, with / without"
-        result.marks.append(Mark(name, "at most", 1.1, ratios.get(contender)))
-    return result
+    work = Work(
+        f"active-{ACTIVE}-amid-{count}-idle",
+        f"Lines on {ACTIVE} active connections, amid {count:,} idle ones and with none idle.",
+        (STATE_AGAIN, *(each for contender in CONTENDERS for each in (contender, _amid(contender)))),
+        Talk(begin, lambda client, seconds: client.run(1, seconds)),
+        (("/ ours, amid idle", _amid(STATE)), ("/ ours", STATE)),
+        STATE_AGAIN,
+    )
+    comparison = compare(work, replace(settings, rounds_per_process=settings.rounds))
+    for contender in CONTENDERS:
+        relative = comparison.ratio(_amid(contender), contender)
+        if relative is not None:
+            comparison.result.notes.append(f"{contender.name}, amid idle / none idle: {relative.text()}")
+    for contender in (STATE, COROUTINE):
+        name = f"{work.name}: CPU of {contender.name}, none idle / amid idle"
+        got = comparison.ratio(contender, _amid(contender))
+        comparison.result.marks.append(Mark(name, "at least", 0.9, got))
+    comparison.mark(_amid(ASYNCORE), _amid(STATE), 30.0)
+    return comparison.result

@@ -11,7 +11,6 @@ for a moment while the others sleep, then the next, many times over.
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -24,8 +23,7 @@ from harness.processes import BenchmarkError, Client, Server
 from harness.readings import family_cpu_seconds, user_seconds
 from harness.rounds import interleave, progress
 from harness.settings import LINE_SIZE, Settings
-
-from marks.syscalls import Calls, TracingRefusedError, frequent, traced
+from harness.tracing import Calls, TracingRefusedError, can_trace, frequent, traced
 
 #: Peers at a time, where there may be more than one: fewer than socketserver's listen backlog of 5.
 AT_ONCE = 4
@@ -43,7 +41,7 @@ class Work:
     arguments: tuple[str, ...]
     talk: Callable[[Client, float], int]
     peers: int = 0  # connections that are kept open
-    udp: bool = False
+    options: tuple[str, ...] = ()  # the client's
     forks: bool = False
 
     def contenders(self) -> tuple[Contender, Contender, Contender]:
@@ -81,7 +79,9 @@ WORKS = {
             _churning,
             forks=True,
         ),
-        Work("udp", f"datagrams of {AT_ONCE} peers", DATAGRAM, ("UDPServer",), _kept, AT_ONCE, udp=True),
+        Work(
+            "udp", f"datagrams of {AT_ONCE} peers", DATAGRAM, ("UDPServer",), _kept, AT_ONCE, options=("udp",)
+        ),
         Work(
             "threading-udp",
             f"datagrams of {AT_ONCE} peers",
@@ -89,7 +89,7 @@ WORKS = {
             ("ThreadingUDPServer",),
             _kept,
             AT_ONCE,
-            udp=True,
+            options=("udp",),
         ),
         Work("handle-request", "a connection for each line", "classic_handle_request.py", (), _churning),
     )
@@ -179,7 +179,7 @@ def _round(work: Work, contenders: Sequence[Contender], settings: Settings) -> l
         phases = []
         for contender in contenders:
             server = stack.enter_context(Server(contender))
-            client = stack.enter_context(Client(server, udp=work.udp))
+            client = stack.enter_context(Client(server, *work.options))
             work.begin(client)
             work.talk(client, settings.warmup)
             phases.append(_Phase(work, server, client))
@@ -230,7 +230,7 @@ def classic_syscalls(settings: Settings) -> Result:
         "System calls for one request, children's included, counted by `strace -f -c`.",
         ["server", "work", "calls a request", "of them"],
     )
-    if shutil.which("strace") is None:
+    if not can_trace():
         result.notes.append("skipped, strace is not installed")
         return result
     for work in WORKS.values():
@@ -244,7 +244,7 @@ def classic_syscalls(settings: Settings) -> Result:
 
 def _count(result: Result, work: Work, settings: Settings) -> None:
     def measure(contender: Contender) -> Calls:
-        with Server(contender) as server, Client(server, udp=work.udp) as client:
+        with Server(contender) as server, Client(server, *work.options) as client:
             work.begin(client)
             work.talk(client, settings.warmup)
             requests = 0
@@ -253,7 +253,7 @@ def _count(result: Result, work: Work, settings: Settings) -> None:
                 nonlocal requests
                 requests = work.talk(client, settings.seconds)
 
-            calls = traced(server.pid, talk)
+            calls = traced([server.pid], talk)
             return {name: count / requests for name, count in calls.items()}
 
     for contender, (calls,) in interleave(result, work.contenders()[:2], 1, measure).items():

@@ -13,6 +13,8 @@ socketserver = import_module(module)
 class Lines(socketserver.StreamRequestHandler):
     """Answers each line with the line in upper case."""
 
+    disable_nagle_algorithm = True  # or else the second of two replies waits for the first one's ACK
+
     def handle(self) -> None:
         for line in self.rfile:
             self.wfile.write(line.upper())

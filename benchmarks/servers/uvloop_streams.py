@@ -6,6 +6,9 @@ import asyncio
 
 import uvloop
 
+#: Bytes of a line: room for the long ones.
+LIMIT = 131072
+
 
 async def upper(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Answer each line with the line in upper case."""
@@ -17,7 +20,7 @@ async def upper(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 async def main() -> None:
     """Serve on a port of the system's choice, which is the first line printed."""
-    server = await asyncio.start_server(upper, "127.0.0.1", 0)
+    server = await asyncio.start_server(upper, "127.0.0.1", 0, limit=LIMIT)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
