@@ -16,7 +16,7 @@ for complete messages too, so what is refused does not depend on how the bytes w
 
 import sys
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 #: first byte of the message, one past its last byte, one past the whole frame
 Place = tuple[int, int, int]
@@ -36,7 +36,8 @@ class Framing:
 
     __slots__ = ()
 
-    #: Set where the message is all up to and including these bytes, at most `limit` in all.
+    #: Set where the message is all up to and including these bytes, at most `limit` in all; ``b""`` where
+    #: it is whatever there is.
     separator: bytes | None = None
     #: Bytes of the longest message.
     limit: int = sys.maxsize
@@ -189,6 +190,7 @@ class Available(Framing):
     """Whatever has come, at least one byte and at most *limit* (what ``recv`` gives)."""
 
     limit: int = 65536
+    separator: ClassVar[bytes | None] = b""  # type: ignore[misc]
 
     def __post_init__(self) -> None:
         _check_limit("Available", self.limit)

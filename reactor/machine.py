@@ -16,13 +16,13 @@ stay in the inbox. A delivery is bounded too: after `MESSAGES_PER_DELIVERY` it s
 
 The inbox is ``b""``, or the partial rest of what came, as a bytearray that is appended to and
 scanned from where the last scan ended, so work stays linear however the bytes are split. A
-chunk that holds whole messages never goes through it: messages are slices of the chunk. Whole
-lines, each a request, go the short way (`feed`), where C takes the chunk apart; all else goes the
+chunk that holds whole messages never goes through it: messages are slices of the chunk. One that
+is one whole message, or whole lines, each a request, goes the short way (`feed`); all else goes the
 long one (`_feed`).
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from io import BytesIO
 from itertools import islice
@@ -152,37 +152,38 @@ class StateMachine:
         state raises, whose message is then used up and its request over.
         """
         expected = self._first
-        if (
-            data[-1:] != b"\n"
-            or expected is None
-            or expected[0].separator != b"\n"
+        length = len(data)
+        messages: Iterable[bytes] = ()
+        if not (
+            expected is None
+            or self._expected is not None
             or self._inbox
             or self._request_size
-            or self._expected is not None
             or self.blocked
             or self.input is not _OPEN
+            or length > self.max_request_size
         ):
+            framing, state = expected
+            separator = framing.separator
+            if separator is not None and length <= framing.limit and data.endswith(separator):
+                if not separator or data.find(separator) == length - len(separator):
+                    messages = (data,)
+                elif separator == b"\n":
+                    messages = BytesIO(data)
+        if not messages or not data:
             self._feed(data, 0, MESSAGES_PER_DELIVERY)
             return
-        # The short way: whole lines, for as long as each is a request.
-        framing, state = expected
-        limit = framing.limit
-        most = self.max_request_size
+        # The short way, for as long as each message is a request.
         start = completed = 0
-        length = len(data)
-        lines = (data,) if data.find(b"\n") == length - 1 else BytesIO(data)
         try:
-            for line in islice(lines, MESSAGES_PER_DELIVERY):
-                size = len(line)
-                if size > limit or size > most:
-                    break  # the long way knows what to say
-                start += size
-                state(line)
+            for message in islice(messages, MESSAGES_PER_DELIVERY):
+                start += len(message)
+                state(message)
                 if self.blocked or self._expected is not None or self._first is not expected:
                     if self._expected is None and not self.blocked & HELD:
                         completed += 1
                     else:
-                        self._request_size = size
+                        self._request_size = len(message)
                     break
                 completed += 1
             else:
@@ -227,12 +228,12 @@ class StateMachine:
                     least = framing.least
                     limit = framing.limit
                     separator = framing.separator
-                    width = 0 if separator is None else len(separator)
+                    width = len(separator or b"")
                 if length - start < least:
                     if start == length and self._expected is None and self.input is _OPEN:
                         break  # between requests, which begin with their first byte
                     end = -1
-                elif separator is None:
+                elif not separator:
                     first, last, end = framing.locate(buffer, start, scanned) or INCOMPLETE
                 else:
                     first = start
