@@ -9,6 +9,7 @@ ROOMS = (
     "reactor/base.py",
     "reactor/servers.py",
     "reactor/lifecycle.py",
+    "reactor/underway.py",
     "reactor/handlers.py",
     "reactor/threads.py",
     "reactor/forking.py",

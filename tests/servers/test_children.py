@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from reactor import BaseRequestHandler, ForkingTCPServer, StreamRequestHandler, forking
+from reactor import BaseRequestHandler, ForkingTCPServer, Limits, StreamRequestHandler, forking
 from tests.support.servers import (
     FOREVER,
     FORKS,
@@ -83,6 +83,27 @@ def test_the_next_request_collects_the_children_of_earlier_ones(cls):
                 pid = child_of(server, peer)
                 peer.send(b"end\n")
                 wait_until_ended(pid)
+
+
+def test_children_are_left_to_a_program_that_collects_them_itself_until_the_limits_need_to_know():
+    def take():
+        with connected(server) as peer:
+            server.handle_request()
+            pid = int(peer.line())
+            peer.send(b"end\n")
+            wait_until_ended(pid)
+            return pid
+
+    def collect_children(self, *, blocking=False):
+        """Later."""
+
+    attributes = {"collect_children": collect_children, "limits": Limits(max_connections=2)}
+    with nothing_left(), made(ForkingTCPServer, Answers, **attributes) as server:
+        first, second = take(), take()
+        assert server.active_children == {first, second}
+        third = take()
+        assert server.active_children == {third}
+        os.waitpid(third, 0)
 
 
 @pytest.mark.parametrize("cls", STREAMS)

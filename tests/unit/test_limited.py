@@ -370,6 +370,19 @@ def test_a_handler_may_detach_its_rfile_and_write_on():
     assert sock.sent == b"goodbye"
 
 
+def test_a_wfile_that_was_detached_and_closed_takes_nothing_more():
+    def handle(handler):
+        handler.wfile = handler.wfile.detach()
+        handler.wfile.close()
+        with pytest.raises(ValueError, match="closed"):
+            handler.wfile.write(b"x")
+
+    for limits in (None, TIMES):
+        sock = FakeSocket(ManualClock())
+        handled(sock, limits, handle, wbufsize=-1)
+        assert sock.sent == b""
+
+
 def test_a_text_file_can_be_put_around_rfile(clock):
     sock = FakeSocket(clock, [b"one\ntw", b"o\n"])
 
