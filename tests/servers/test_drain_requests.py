@@ -322,7 +322,7 @@ def test_who_is_only_slow_to_go_when_time_is_up_is_not_lost(cls, handler, caplog
         ask(server, peer)
         drained(server)
         assert peer.rest() == b""
-        ended.wait(PATIENCE)
+        assert ended.wait(PATIENCE)
 
     ended = threading.Event()
 
@@ -332,7 +332,8 @@ def test_who_is_only_slow_to_go_when_time_is_up_is_not_lost(cls, handler, caplog
         finally:
             ended.set()
 
-    drain(cls, handler, Limits(drain_timeout=0.05, linger_timeout=PATIENCE), script, finish_request=handle)
+    limits = Limits(drain_timeout=0.05, linger_timeout=3 * PATIENCE)
+    drain(cls, handler, limits, script, finish_request=handle)
     assert caplog.records == []
 
 
@@ -354,7 +355,7 @@ def test_a_reply_that_is_still_owed_is_lost_although_its_connection_is_closing(c
         begin(server, peer)
         drained(server)
         until(server._lifecycle.shut_down.is_set)
-        ended.wait(PATIENCE)
+        assert ended.wait(PATIENCE)
 
     ended = threading.Event()
     with pytest.raises(SystemExit):
@@ -674,6 +675,27 @@ def test_a_timer_that_comes_too_late_does_nothing():
         server.serve_forever(FOREVER)
         server._lifecycle._interrupt_in(0.0, locked(), threading.get_ident(), signal.SIGUSR1)
         assert not server._lifecycle._time_is_up  # the signal has come
+
+
+@pytest.mark.parametrize("heeded", [True, False])
+def test_the_timer_sends_its_signal_again_until_it_is_heeded_or_serving_has_ended(heeded, monkeypatch):
+    class Done:
+        def acquire(self, timeout):
+            waits.append(timeout)
+            return not heeded and len(waits) == 4
+
+    def kill(thread, signum):
+        kills.append((thread, signum))
+        assert len(kills) <= 3
+        if heeded and len(kills) == 3:
+            serving._time_is_up = False
+
+    waits, kills = [], []
+    serving = lifecycle.Lifecycle()
+    monkeypatch.setattr(signal, "pthread_kill", kill)
+    serving._interrupt_in(5.0, Done(), 4711, signal.SIGUSR1)
+    assert kills == [(4711, signal.SIGUSR1)] * 3
+    assert waits == [5.0, *[lifecycle.SIGNAL_POLL] * 3]
 
 
 def test_there_is_no_timer_while_nobody_serves(monkeypatch):
