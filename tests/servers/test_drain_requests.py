@@ -263,6 +263,22 @@ def test_a_request_under_way_is_finished_and_answered_whole_and_is_the_last(cls,
     assert caplog.records == []
 
 
+@pytest.mark.parametrize("cls", hosts("TCP", "UnixStream", kinds=("Threading", "Forking")))
+def test_newcomers_are_refused_while_the_last_requests_are_finished(cls):
+    """At once, and not left waiting in the queue of a listener that a child still has."""
+
+    def script(server, peer):
+        begin(server, peer)
+        drained(server)
+        until(lambda: server.fileno() < 0)
+        with pytest.raises(ConnectionRefusedError):
+            connected(server)
+        peer.send(b"two\n")
+        assert peer.line() == b"ONETWO\n"
+
+    drain(cls, Blocking, Limits(), script)
+
+
 @pytest.mark.parametrize("cls", OF_TCP)
 @pytest.mark.parametrize(("handler", "limits"), UNKNOWN)
 def test_a_handler_of_which_nothing_is_known_goes_on(cls, handler, limits, caplog):
@@ -692,8 +708,9 @@ def test_the_timer_sends_its_signal_again_until_it_is_heeded_or_serving_has_ende
 
     waits, kills = [], []
     serving = lifecycle.Lifecycle()
+    done = serving._done = Done()
     monkeypatch.setattr(signal, "pthread_kill", kill)
-    serving._interrupt_in(5.0, Done(), 4711, signal.SIGUSR1)
+    serving._interrupt_in(5.0, done, 4711, signal.SIGUSR1)
     assert kills == [(4711, signal.SIGUSR1)] * 3
     assert waits == [5.0, *[lifecycle.SIGNAL_POLL] * 3]
 
