@@ -21,6 +21,7 @@ import pytest
 from reactor import (
     AsyncStreamRequestHandler,
     BaseRequestHandler,
+    DatagramRequestHandler,
     ForkingMixIn,
     ForkingTCPServer,
     Limits,
@@ -277,6 +278,31 @@ def test_newcomers_are_refused_while_the_last_requests_are_finished(cls):
         assert peer.line() == b"ONETWO\n"
 
     drain(cls, Blocking, Limits(), script)
+
+
+class Late(DatagramRequestHandler):
+    """Answers when it is told to."""
+
+    def handle(self):
+        self.server.said.say("begun")
+        self.server.way_out.hear()
+        self.wfile.write(self.rfile.read().upper())
+
+
+@pytest.mark.parametrize("cls", hosts("UDP", "UnixDatagram", kinds=("Threading", "Forking")))
+def test_a_datagram_under_way_is_answered(cls):
+    """Through the server's one socket, which is not closed before."""
+
+    def script(server, peer):
+        peer.send(b"a word")
+        assert server.said.hear() == "begun"
+        drained(server)
+        until(lambda: not server._lifecycle.serving)
+        way_out.say("go")
+        assert peer.recv(100) == b"A WORD"
+
+    with Channel() as way_out:
+        drain(cls, Late, None, script, way_out=way_out)
 
 
 @pytest.mark.parametrize("cls", OF_TCP)
