@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from reactor.base import BaseServer
 from reactor.lifecycle import SIGNAL_POLL
 from reactor.net import host_of
-from reactor.underway import UnderWay
 
 __all__ = ["ThreadingMixIn"]
 
@@ -75,7 +74,6 @@ class ThreadingMixIn(_Base):
     #: Where their number is limited; of the clients, while they count as connections.
     _running: "set[threading.Thread] | None" = None
     _thread_hosts: "dict[threading.Thread, str | None] | None" = None
-    _under_way: UnderWay | None = None
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """What the thread does."""
