@@ -15,6 +15,7 @@ from collections.abc import Iterable
 
 from coverage import Coverage
 
+from tests.mutants.mentions import named_first
 from tests.mutants.statements import Mutant
 from tests.mutants.workshop import FAILED, Result, ToolError, Workshop
 
@@ -82,7 +83,7 @@ class Covering:
             files = {test.partition("::")[0] for test in likely}
             near = {test for test in self.seconds if test.partition("::")[0] in files}
             likely += self._ordered(near.difference(likely))
-        return likely
+        return named_first(likely, mutant.statement, self.folder)
 
     def _ordered(self, tests: Iterable[str]) -> list[str]:
         """One of each test function first, then the next of each: parameters differ less than

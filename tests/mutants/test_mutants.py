@@ -8,6 +8,7 @@ import textwrap
 import pytest
 
 from tests.mutants import ROOMS, reviewed
+from tests.mutants.mentions import named_first
 from tests.mutants.statements import Mutant, mutants
 from tests.mutants.workshop import ROOT, ToolError, Workshop
 
@@ -174,6 +175,16 @@ def test_the_reviewed_survivors_are_all_there():
     deletions = [mutant for room in ROOMS for mutant in mutants(room, (ROOT / room).read_bytes())]
     assert [str(each) for each in reviewed.stale(entries, deletions)] == []
     assert {each.file for each in entries} <= set(ROOMS)
+
+
+def test_of_the_tests_that_run_a_statement_those_that_speak_of_it_come_first(tmp_path: pathlib.Path):
+    common = "".join(f"def test_{number}(): knock(door)\n" for number in range(20))
+    last = '@parametrize("how", ["oil"])\ndef test_hinges(how): door.creak()\n'
+    (tmp_path / "test_door.py").write_text(common + last)
+    tests = [f"test_door.py::test_{name}" for name in (*range(20), "hinges[oil]", "hinges[wax]")]
+    for statement in ("door.creak()", "oil(door)"):
+        assert named_first(tests, statement, tmp_path) == tests[-2:] + tests[:-2]
+    assert named_first(tests, "knock(door)", tmp_path) == tests
 
 
 def test_a_deletion_that_a_test_notices_is_told_from_one_that_it_does_not(tmp_path: pathlib.Path):
