@@ -1,6 +1,7 @@
 """Proves that the classic servers drain on a signal too: nothing new, what is under way finished, 0 or 1."""
 
 import logging
+import math
 import os
 import signal
 import socket
@@ -10,7 +11,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from reactor import BaseRequestHandler, ForkingTCPServer, Limits, forking
+from reactor import BaseRequestHandler, ForkingTCPServer, Limits, ThreadingTCPServer, forking, lifecycle
 from tests.support.servers import (
     FOREVER,
     FORKS,
@@ -210,6 +211,24 @@ def test_while_children_run_their_parent_sleeps_between_its_looks(monkeypatch):
         draining = Draining(stack, ForkingTCPServer, Limits(drain_timeout=PATIENCE))
         draining.serve()
     assert naps == [forking.CHILD_POLL] * 3
+
+
+def test_while_threads_run_their_server_waits_for_one_between_its_looks():
+    class Working:
+        def is_alive(self):
+            looks.append(self)
+            assert len(looks) <= 10, "it spins"
+            return len(naps) < 3
+
+        def join(self, timeout):
+            naps.append(timeout)
+
+    looks, naps = [], []
+    with made(ThreadingTCPServer, Held) as server:
+        server._running = {Working()}
+        server._lifecycle.drain_until = math.inf
+        server._finish_requests()
+    assert naps == [lifecycle.SIGNAL_POLL] * 3
 
 
 @FORKS

@@ -462,6 +462,32 @@ def test_a_request_that_is_complete_is_not_lost_while_its_connection_is_closed(c
     assert texts(caplog) == cut("a second signal", lost=0)
 
 
+@pytest.mark.parametrize("cls", hosts("TCP", kinds=("Threading",)))
+def test_a_thread_that_only_takes_its_time_to_close_is_not_waited_for_after_drain_timeout(cls, caplog):
+    def shutdown_request(self, request):
+        self.said.say("complete")
+        way_out.wait(3 * PATIENCE)
+        cls.shutdown_request(self, request)
+
+    def finish_requests(self):
+        cls._finish_requests(self)
+        finished.set()
+
+    def script(server, peer):
+        peer.half_close()
+        assert server.said.hear() == "complete"
+        drained(server)
+        try:
+            assert finished.wait(PATIENCE)
+        finally:
+            way_out.set()
+
+    finished, way_out = threading.Event(), threading.Event()
+    hooks = {"shutdown_request": shutdown_request, "_finish_requests": finish_requests}
+    drain(cls, Blocking, Limits(drain_timeout=0.05), script, **hooks)
+    assert caplog.records == []
+
+
 @pytest.mark.parametrize("cls", HERE)
 def test_nothing_is_kept_of_a_request_that_has_ended(cls):
     def script(server, peer):
