@@ -88,7 +88,8 @@ def main() -> int:
         results.append(run(name, settings))
         report.append(section(as_section(results[-1])))
         print(report[-1], flush=True)
-    document = as_document(results, settings, found, watch.quietness())
+    left_out = [name for name in BENCHMARKS if name not in names]
+    document = as_document(results, settings, found, watch.quietness(), left_out)
     report += ["## Marks\n", marks_table(document["results"]), document["quietness"]["text"] + "\n"]
     print("\n".join(report[-3:]), flush=True)
     write(document, "\n".join(report))

@@ -65,6 +65,8 @@ def machine(document: Mapping[str, Any]) -> str:
     ]
     if missing:
         said.append(f"Not there: {missing}.")
+    if document["left_out"]:
+        said.append(f"Left out of this run: {', '.join(document['left_out'])}.")
     return "\n".join([table(["", ""], rows) + "\n", *map(prose, said)])
 
 

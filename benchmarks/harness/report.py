@@ -31,12 +31,14 @@ def as_document(
     settings: Settings,
     conditions: Mapping[str, Any],
     quietness: Quietness,
+    left_out: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return everything, raw samples included, as JSON has it."""
     return {
         "conditions": dict(conditions),
         "quietness": {**asdict(quietness), "text": quietness.text()},
         "settings": asdict(settings),
+        "left_out": list(left_out),
         "results": [as_section(result) for result in results],
     }
 

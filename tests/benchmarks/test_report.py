@@ -24,7 +24,7 @@ LATE = Result(
 
 def document():
     conditions = {"python": "3.11.7", "uvloop": None}
-    return as_document([LATE], Settings(), conditions, Quietness(60.0, 0.5, 0.0))
+    return as_document([LATE], Settings(), conditions, Quietness(60.0, 0.5, 0.0), ["costs"])
 
 
 def test_a_table_is_padded():
@@ -63,6 +63,7 @@ def test_the_page_says_what_the_machine_was_doing():
     assert "NOT quiet: 50% of the machine" in " ".join(text.split())
     assert "| python | 3.11.7 |" in text
     assert "Not there: uvloop." in text
+    assert "Left out of this run: costs." in text
     assert "![memory](performance/memory.png)" in text
     assert "performance/latency.png" not in text
     assert marks_table(document()["results"]) in text
