@@ -31,6 +31,9 @@ from reactor.table import RequestState
 
 #: Bytes of one `recv`. Making room for more costs more than it saves on small messages.
 RECEIVE_SIZE = 65536
+#: ... and more for as long as a peer fills that and goes on with no less than a quarter of it. From 128 KiB
+#: on, malloc(3) asks the system each time.
+LARGER_SIZES = {RECEIVE_SIZE: 122880, 122880: 262144}
 #: Bytes that gather in one delivery before they are sent.
 JOIN_SIZE = 65536
 
@@ -43,13 +46,14 @@ Data = bytes | bytearray | memoryview
 class Connection(ConnectionRow):
     """One live peer. Adopted by an acceptor or a connector; belongs to its reactor's thread."""
 
-    __slots__ = ("_eof_owed",)
+    __slots__ = ("_eof_owed", "_receive_size")
 
     #: How many times ``send_buffer_limit`` its own writes may pile up to; `None`: back-pressure is enough.
     own_backlog: int | None = None
 
     def _adopt(self, sock: Any, peer: Any, reactor: Reactor, limits: Limits) -> None:
         self._eof_owed = False
+        self._receive_size = RECEIVE_SIZE
         super()._adopt(sock, peer, reactor, limits)
 
     def _open(self) -> None:
@@ -174,7 +178,7 @@ class Connection(ConnectionRow):
         if self.blocked & NEXT_TURN:
             return  # the next delivery is under way without us
         try:
-            data = self.socket.recv(RECEIVE_SIZE)
+            data = self.socket.recv(self._receive_size)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as exc:
@@ -183,7 +187,12 @@ class Connection(ConnectionRow):
         if self.blocked or not data:
             self._receive_aside(data)
             return
-        self.received += len(data)
+        received = len(data)
+        self.received += received
+        if received >= RECEIVE_SIZE:
+            self._receive_size = LARGER_SIZES.get(received, self._receive_size)
+        elif self._receive_size != RECEIVE_SIZE and received < RECEIVE_SIZE // 4:
+            self._receive_size = RECEIVE_SIZE
         completed = self.completed
         self._batch = None if self._eof_owed else []
         try:

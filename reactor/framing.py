@@ -189,7 +189,7 @@ class Exactly(Framing):
 class Available(Framing):
     """Whatever has come, at least one byte and at most *limit* (what ``recv`` gives)."""
 
-    limit: int = 65536
+    limit: int = 262144
     separator: ClassVar[bytes | None] = b""  # type: ignore[misc]
 
     def __post_init__(self) -> None:

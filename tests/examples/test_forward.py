@@ -22,7 +22,7 @@ from tests.examples.processes import EXAMPLES, PATIENCE, Example, receive_to_end
 from tests.support.clock import ManualClock
 
 MIB = 1 << 20
-BUFFER = 1 << 16
+BUFFER = 262144  # of one recv, of a peer that fills it
 #: What cannot be mistaken for something else when bytes are lost, doubled or out of order.
 NOISE = random.Random(5639).randbytes(MIB)
 

@@ -28,7 +28,7 @@ from tests.support.clock import ManualClock
 from tests.support.pairs import ManualExecutor, PairServer
 
 #: The package's own sizes, made so small that a short test passes them.
-RECEIVE_SIZE, JOIN_SIZE, MESSAGES, LINGER_BYTES = 64, 100, 8, 200
+RECEIVE_SIZE, LARGER_SIZE, JOIN_SIZE, MESSAGES, LINGER_BYTES = 64, 96, 100, 8, 200
 
 LIMITS = Limits(
     max_request_size=80,
@@ -108,6 +108,7 @@ class Stage:
         self.log = _ErrorLog()
         self._patches = [
             patch.object(connection, "RECEIVE_SIZE", RECEIVE_SIZE),
+            patch.object(connection, "LARGER_SIZES", {RECEIVE_SIZE: LARGER_SIZE}),
             patch.object(connection, "JOIN_SIZE", JOIN_SIZE),
             patch.object(connection, "LINGER_BYTES", LINGER_BYTES),
             patch.object(machine, "MESSAGES_PER_DELIVERY", MESSAGES),
@@ -344,7 +345,7 @@ class Stage:
         assert len(self.server.errors) == self.raised, self.server.errors
         assert self.closings <= 1
         kept = len(handler._inbox)
-        assert kept <= LIMITS.max_request_size + 3 * RECEIVE_SIZE, f"{kept} bytes kept"
+        assert kept <= LIMITS.max_request_size + 3 * LARGER_SIZE, f"{kept} bytes kept"
         assert not self.closing or self.excuses, "it ended without a reason"
         owed = handler.owed
         waiting = len(handler._outbox or b"")
