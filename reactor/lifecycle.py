@@ -60,6 +60,7 @@ class Lifecycle:
         "_done",
         "_ended",
         "_is_child",
+        "_over",
         "_process",
         "_signals",
         "_signums",
@@ -88,6 +89,7 @@ class Lifecycle:
         self._process = 0
         self._is_child = False
         self._done: Lock | None = None  # while draining and serving; released at the end of that
+        self._over = Lock()  # around the end of that, and around telling it that its time is up
         self._time_is_up = False
 
     @property
@@ -119,7 +121,8 @@ class Lifecycle:
         self._thread = None
         self._ended.set()
         self.shut_down.set()
-        done, self._done = self._done, None
+        with self._over:
+            done, self._done = self._done, None
         if done is not None:
             done.release()
 
@@ -198,7 +201,11 @@ class Lifecycle:
             return
         self._time_is_up = True
         while self._time_is_up:
-            signal.pthread_kill(thread, signum)
+            with self._over:  # afterwards that signal may be another's again, and deadly
+                if self._done is not done:
+                    self._time_is_up = False
+                    return
+                signal.pthread_kill(thread, signum)
             if done.acquire(timeout=SIGNAL_POLL):
                 return
 
