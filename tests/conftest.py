@@ -1,9 +1,13 @@
-"""Keeps the tests' own process small: thousands of them fork it, which costs what it has in memory."""
+"""Keeps the tests' own process small: thousands of them fork it, which costs what it has in memory.
+
+And has it hear Ctrl-C, wherever it was started.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import gc
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +16,12 @@ import pytest
 HERE = Path(__file__).parent
 #: Where servers fork in the tests' own process: these folders come first, while it is small.
 FORKING = {HERE / "servers", HERE / "differential"}
+
+
+def pytest_configure() -> None:
+    """A shell has what it runs in the background ignore Ctrl-C, and so would every program that a test runs."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)
