@@ -2,7 +2,8 @@
 
 One turn (`handle_events`):
 
-1. wait in the selector, until an event, the next timer, or another thread or signal wakes it;
+1. make the calls asked for by `call_before_wait`, then wait in the selector, until an event, the
+   next timer, or another thread or signal wakes it;
 2. read the clock into ``now``, which is the time for everything in this turn;
 3. call the handler of each event. Every event carries its handler, so no look-up is needed;
    a handler unregistered during the turn is remembered in ``_gone`` and skipped, so nobody gets
@@ -294,6 +295,8 @@ class Reactor(Registry):
         try:
             gone = self._gone
             gone.clear()
+            for callback in self._before_wait:
+                self._call(callback, ())
             wait = LONGEST_WAIT if timeout is None else timeout
             due = self._timers.next_time()
             if self._soon or self._ended:
@@ -365,6 +368,7 @@ class Reactor(Registry):
         # If the fork happened in an upcall, the turn under way ends with it.
         self._gone.update(key.data for key in self._selector.get_map().values())
         self._timers = type(self._timers)()
+        self._before_wait = ()
         self._soon.clear()
         self._ended.clear()
         for row in self.requests:

@@ -37,6 +37,7 @@ class Schedule:
         self._timers = TimerQueue()
         self._soon: deque[tuple[Callback, tuple[Any, ...]]] = deque()
         self._ended: deque[Callback] = deque()
+        self._before_wait: tuple[Callback, ...] = ()
 
     # What may be asked for
 
@@ -91,6 +92,16 @@ class Schedule:
     def call_at_end(self, callback: Callback) -> None:
         """Call *callback* when everything else of this turn is done: closing upcalls."""
         self._ended.append(callback)
+
+    def call_before_wait(self, callback: Callback) -> None:
+        """Call *callback* in every turn, before it waits, until `cancel_before_wait`: for what has to be
+        asked each time. Not the place for anything slow."""
+        self.check("call_before_wait")
+        self._before_wait = (*self._before_wait, callback)
+
+    def cancel_before_wait(self, callback: Callback) -> None:
+        """End `call_before_wait`."""
+        self._before_wait = tuple(other for other in self._before_wait if other != callback)
 
     # What the turn does with it
 
