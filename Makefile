@@ -40,7 +40,7 @@ soak: export PYTHONPATH = .
 soak: ## a minute of all abuse at once; ARGS='--seconds 3600 --server threading', ARGS=--help says more
 	@exec $(or $(PYTHON),python3) .ci/foreground.py $(or $(PYTHON),python3) -m tests.soak $(ARGS)
 
-conformance: ## run CPython's own suites and released programs with our socketserver; ARGS=--standard for theirs
+conformance: ## run CPython's own suites and released programs with our modules; ARGS=--standard for theirs
 	@.ci/conformance $(ARGS)
 
 bench: ## run the benchmarks: a quarter of an hour

@@ -1,9 +1,11 @@
-"""Run released programs with the standard module and with ours, and compare what comes of each test.
+"""Run released programs with the standard modules and with ours, and compare what comes of each test.
+
+From Python 3.12 on, the standard asyncore and asynchat are the frozen copies from PyPI.
 
 usage: compare.py [NAME...]
 
 A program's own tests where its source release has them and they run anywhere, else ours in `programs/`.
-Exits with 1 if a test passes with the standard module and not with ours, or a program has none that passes.
+Exits with 1 if a test passes with the standard modules and not with ours, or a program has none that passes.
 """
 
 import collections
@@ -31,9 +33,14 @@ OWN = {
         # Fails with either module, every now and then: its client may see a reset instead.
         "-knot test_mtls_untrusted_client_cert_raises",
     ],
+    "pyftpdlib": [
+        f"tests/test_{name}.py"
+        for name in ("ioloop", "functional", "servers", "authorizers", "filesystems", "cli")
+    ],
     "pytest-localserver": ["tests"],
     "sshtunnel": ["tests"],
     "Werkzeug": ["tests/test_serving.py"],
+    "zope.server": ["--pyargs", "zope.server"],
 }
 SCRIPTS = {path.stem.removeprefix("with_"): path for path in (HERE / "programs").glob("with_*.py")}
 REQUIREMENTS = (HERE / "programs" / "requirements.txt").read_text()
@@ -106,10 +113,10 @@ def outcome_of(case: ET.Element) -> str:
 
 
 def compare(name: str) -> bool:
-    """Print a line for the program, and what differs. Whether nothing is worse with our module.
+    """Print a line for the program, and what differs. Whether nothing is worse with our modules.
 
     Other people's tests of threads and clocks fail now and then, with either module: one that passes
-    with the standard module and fails with ours is run again with ours.
+    with the standard modules and fails with ours is run again with ours.
     """
     standard, ours = outcomes(name, ours=False), outcomes(name, ours=True)
     if worse(standard, ours):
@@ -120,7 +127,7 @@ def compare(name: str) -> bool:
     told = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
     version = ".".join(map(str, sys.version_info[:2]))
     verdict = (
-        f"{len(differing)} differ from the standard module" if differing else "as with the standard module"
+        f"{len(differing)} differ from the standard ones" if differing else "as with the standard modules"
     )
     print(f"{version} {name}: {len(ours)} tests, {told or 'none ran'}; {verdict}", flush=True)
     for test in differing:
@@ -129,7 +136,7 @@ def compare(name: str) -> bool:
 
 
 def worse(standard: dict[str, str], ours: dict[str, str]) -> list[str]:
-    """The tests that pass with the standard module and not with ours."""
+    """The tests that pass with the standard modules and not with ours."""
     return [test for test, outcome in standard.items() if outcome == "passed" != ours.get(test)]
 
 

@@ -1,13 +1,14 @@
-"""Run CPython's own suites with our module under the standard name, on the interpreter that runs this.
+"""Run CPython's own suites with our modules under the standard names, on the interpreter that runs this.
 
 usage: run.py [--standard] [SUITE...]
 
-`--standard` runs the same with the standard module: a test that fails there too is not our failure.
+`--standard` runs the same with the standard modules: a test that fails there too is not our failure.
 Exits with 1 if a suite fails or is skipped whole, with 3 if the interpreter has no `test` package.
 """
 
 import argparse
 import collections
+import functools
 import importlib.util
 import json
 import os
@@ -20,7 +21,7 @@ from typing import Any
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
 
-from tests.conformance.substitution import HERE, environment
+from tests.conformance.substitution import HERE, ROOT, environment
 
 PATIENCE = 120.0
 NO_SUITES = 3
@@ -34,7 +35,15 @@ SUITES: dict[str, list[str]] = {
     "test_wsgiref": [],
     "test_urllib2_localnet": [],
     "test_imaplib": [],
+    "test_asyncore": [],
+    "test_asynchat": [],
+    "test_smtpd": [],
+    "test_ftplib": [],
+    "test_poplib": [],
+    "test_smtplib": [],
+    "test_ssl": ["*.test_asyncore_server"],
     "test_logging": [
+        "*SMTPHandlerTest.*",
         "*SocketHandlerTest.*",
         "*DatagramHandlerTest.*",
         "*SysLogHandlerTest.*",
@@ -43,14 +52,50 @@ SUITES: dict[str, list[str]] = {
     ],
 }
 
+#: Python 3.12 has removed these; 3.11's files are run on every version.
+REMOVED = ("test_asyncore", "test_asynchat", "test_smtpd")
+
 #: `walltime`: tests that take long. `network`: what test_socketserver asks for, though it uses the
 #: loopback alone; elsewhere it means servers on the internet.
 RESOURCES = collections.defaultdict(lambda: "walltime", test_socketserver="walltime,network")
 
 
+@functools.cache
+def removed_suites() -> pathlib.Path | None:
+    """The folder that has them: Python 3.11's `test` package, this interpreter's own or another's."""
+    script = "import test.test_asyncore as suite; print(suite.__file__)"
+    pythons = [sys.executable]
+    if sys.version_info >= (3, 12):
+        variables = {key: value for key, value in os.environ.items() if key != "PYTHON"}
+        found = subprocess.run(
+            [ROOT / ".ci" / "interpreters"], env=variables, capture_output=True, text=True, timeout=PATIENCE
+        )
+        lines = (line.split(" ", 1) for line in found.stdout.splitlines())
+        pythons = [python for version, python in lines if version == "3.11"]
+    for python in pythons:
+        command = [python, "-W", "ignore", "-c", script]
+        named = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+        if named.returncode == 0:
+            return pathlib.Path(named.stdout.strip()).parent
+    return None
+
+
+def missing(name: str, ours: bool) -> str | None:
+    """Why it cannot be run here at all."""
+    if name not in REMOVED:
+        return None
+    if not ours and sys.version_info >= (3, 12):
+        return "Python 3.12 has removed what it tests"
+    if removed_suites() is None:
+        return "no Python 3.11 with a `test` package to take it from"
+    return None
+
+
 def run_suite(name: str, ours: bool) -> dict[str, Any]:
     """Run it in a Python of its own. What it printed is in the outcome's "log"."""
-    command = [sys.executable, str(HERE / "suite.py"), name, RESOURCES[name], *SUITES[name]]
+    folder = removed_suites() if name in REMOVED else None
+    suite = str(folder / f"{name}.py") if folder else name
+    command = [sys.executable, str(HERE / "suite.py"), suite, RESOURCES[name], *SUITES[name]]
     with tempfile.TemporaryDirectory(prefix="conformance-") as folder, tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             command,
@@ -100,8 +145,8 @@ def report(name: str, outcome: dict[str, Any]) -> bool:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Run CPython's own suites with our module.")
-    parser.add_argument("--standard", action="store_true", help="with the standard module instead")
+    parser = argparse.ArgumentParser(description="Run CPython's own suites with our modules.")
+    parser.add_argument("--standard", action="store_true", help="with the standard modules instead")
     parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"of {', '.join(SUITES)}")
     options = parser.parse_args()
     if unknown := set(options.suites) - set(SUITES):
@@ -111,6 +156,9 @@ def main() -> int:
         return NO_SUITES
     passed = True
     for name in options.suites or SUITES:
+        if reason := missing(name, not options.standard):
+            print(f"{'.'.join(map(str, sys.version_info[:2]))} {name}: not run: {reason}", flush=True)
+            continue
         passed &= report(name, run_suite(name, not options.standard))
         sys.stdout.flush()
     return 0 if passed else 1

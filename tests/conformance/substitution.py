@@ -1,4 +1,4 @@
-"""How a Python gets our module for the standard one: the folder `substitute/` on its PYTHONPATH."""
+"""How a Python gets our modules for the standard ones: the folder `substitute/` on its PYTHONPATH."""
 
 import os
 import pathlib
@@ -9,7 +9,7 @@ ROOT = HERE.parent.parent
 
 
 def environment(ours: bool, base: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """For a Python, and the ones that it starts: with our module, or else with the standard one."""
+    """For a Python, and the ones that it starts: with our modules, or else with the standard ones."""
     changed = {key: value for key, value in base.items() if not key.startswith("PYTHON")}
     changed["CONFORMANCE"] = "ours" if ours else "standard"
     changed["PYTHONDONTWRITEBYTECODE"] = "1"

@@ -1,10 +1,13 @@
-"""Run one suite of the interpreter's `test` package in this process and print, as the last line, what came
-of it in JSON. Started by `run.py`, with our module or the standard one under the standard name.
+"""Run one suite of CPython's `test` package in this process and print, as the last line, what came
+of it in JSON. Started by `run.py`, with our modules or the standard ones under the standard names.
 
 usage: suite.py SUITE RESOURCES PATTERN...
+
+A SUITE that ends in .py is a file: that of another Python, where this one has it no more.
 """
 
 import importlib
+import importlib.util
 import json
 import os
 import sys
@@ -24,6 +27,37 @@ def check_substitution(ours):
 
         if strays := sitecustomize.strays():
             raise RuntimeError(f"derived from the standard library's classes: {strays}")
+    for name in ("asyncore", "asynchat"):
+        loaded = {module.__file__ for module in list(sys.modules.values()) if is_copy(module, name)}
+        if any((os.path.basename(os.path.dirname(file)) == "compat") != ours for file in loaded):
+            raise RuntimeError(f"the wrong {name}: {loaded}")
+
+
+def is_copy(module, name):
+    """Whether this is a module *name*, whoever's and wherever it stands."""
+    return os.path.basename(getattr(module, "__file__", None) or "") == f"{name}.py"
+
+
+def load(suite):
+    """The suite's module."""
+    if not suite.endswith(".py"):
+        return importlib.import_module(f"test.{suite}")
+    lend_smtpd()
+    name = f"test.{os.path.basename(suite).removesuffix('.py')}"
+    spec = importlib.util.spec_from_file_location(name, suite)
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def lend_smtpd():
+    """Have ``import smtpd`` find the copy that the `test` package has kept."""
+    for place in ("", "test.support.", "test."):
+        try:
+            sys.modules["smtpd"] = importlib.import_module(f"{place}smtpd")
+            return
+        except ImportError:
+            pass
 
 
 def run(name, resources, patterns):
@@ -34,7 +68,7 @@ def run(name, resources, patterns):
     loader = unittest.TestLoader()
     loader.testNamePatterns = patterns or None
     try:
-        tests = loader.loadTestsFromModule(importlib.import_module(f"test.{name}"))
+        tests = loader.loadTestsFromModule(load(name))
     except unittest.SkipTest as exc:
         return {"run": 0, "failed": [], "skipped": [str(exc)]}
     result = unittest.TextTestRunner(sys.stderr, verbosity=2).run(tests)

@@ -1,7 +1,8 @@
 """Every Python that finds this folder on its path, and every one that it starts, has
-`reactor/socketserver.py` for `import socketserver`.
+`reactor/socketserver.py` for `import socketserver`, and the modules of `reactor/compat/` for `import
+asyncore` and `import asynchat`, also where the `test` package has private copies of them.
 
-The standard module was loaded before that, for the classes that `reactor` knows how to register.
+The standard `socketserver` was loaded before that, for the classes that `reactor` knows how to register.
 None of its functions may run afterwards: one that does ends the process, loudly, for an exception
 could be lost in a thread, or be what a test waits for.
 """
@@ -13,6 +14,8 @@ import socketserver as standard
 import sys
 import traceback
 import types
+
+import reactor.compat
 
 import reactor
 
@@ -60,6 +63,9 @@ def strays():
 try:
     set_traps(standard)
     substitute("socketserver")
+    reactor.compat.install(replace=True)
+    for _name in ("asyncore", "asynchat"):
+        sys.modules[f"test.support.{_name}"] = sys.modules[_name]
 except BaseException:
     traceback.print_exc()  # `site` would go on without us
     os._exit(FAILED)
