@@ -19,7 +19,7 @@ FORKING = {HERE / "servers", HERE / "differential"}
 
 
 def pytest_configure() -> None:
-    """A shell has what it runs in the background ignore Ctrl-C, and so would every program that a test runs."""
+    """A shell has what it runs in the background ignore Ctrl-C, and so would all that a test runs."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

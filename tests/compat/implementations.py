@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 import pytest
+
 import reactor.compat.asynchat
 import reactor.compat.asyncore
 

@@ -17,7 +17,6 @@ from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdo
 from typing import Any
 
 from reactor.compat.resting import Rests
-
 from tests.compat.implementations import Library
 
 PATIENCE = 20.0

@@ -11,8 +11,8 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from reactor.compat import polling
 
+from reactor.compat import polling
 from tests.compat.implementations import OURS, Library, all_same, same
 from tests.compat.stage import CALLED, DRIVERS, PATIENCE, PREDICATES, Error, Stage, stage
 

@@ -15,9 +15,8 @@ import sys
 import traceback
 import types
 
-import reactor.compat
-
 import reactor
+import reactor.compat
 
 FAILED = 70
 
