@@ -144,9 +144,10 @@ def shut_down(sock: Any, how: int) -> None:
 
 def no_delay(sock: socket.socket) -> None:
     """Turn Nagle's algorithm off where there is one: replies are written whole already."""
-    if sock.family in _INET:
-        with contextlib.suppress(OSError):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+    except OSError:
+        pass  # not over TCP: to ask for the family first costs more than to try
 
 
 def show_progress(sock: socket.socket) -> None:
@@ -169,8 +170,10 @@ def is_connected(sock: socket.socket) -> bool:
 
 def close_quietly(sock: Any) -> None:
     """Close a socket and raise no `OSError`: whatever close(2) says, the descriptor is closed."""
-    with contextlib.suppress(OSError):
+    try:
         sock.close()
+    except OSError:
+        pass
 
 
 def end_quietly(sock: Any) -> None:

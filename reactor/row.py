@@ -208,8 +208,10 @@ class ConnectionRow(StateMachine, EventHandler):
             return
         self._mask = 0  # and that it is, if the next step fails
         if not mask:
-            with contextlib.suppress(KeyError):
+            try:
                 self.reactor.unregister(self)
+            except KeyError:
+                pass
             return
         try:
             if before:
@@ -298,8 +300,10 @@ class ConnectionRow(StateMachine, EventHandler):
 
     def _shut_down(self) -> None:
         """Let the peer see the end of our output, even while a child still holds the descriptor."""
-        with contextlib.suppress(OSError):
+        try:
             self.socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
 
     def _end(self) -> None:
         """Leave the selector; the closing call comes at the end of the turn."""
