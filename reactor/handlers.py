@@ -282,6 +282,7 @@ class ConnectionRequestHandler(Connection, BaseRequestHandler):
 
     def _release(self) -> None:
         if isinstance(self.reactor, PrivateReactor):
+            self._shut_down()
             self.reactor.stop()  # the blocking server goes on with the socket
         else:
             try:

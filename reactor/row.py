@@ -238,17 +238,22 @@ class ConnectionRow(StateMachine, EventHandler):
             return
         self.reactor.check("close")
         writing = self._batch is not None or self._outbox is not None  # or about to: this is a delivery
-        long_idle = self._row_state is _IDLE and not writing and self._is_past_linger()
         if self._batch:
             self._flush()
         self._batch = None
         if self.blocked & CLOSED:
             return  # sending found the peer gone
         self.blocked |= CLOSED
-        self.reactor.requests.move(self, RequestState.CLOSING)
-        if self.socket is None or long_idle or not self.written:
+        if (
+            self.socket is None
+            or not self.written
+            or (self._outbox is None and self._peer_has_ended)
+            or (not writing and self._row_state is _IDLE and self._is_past_linger())
+        ):
             self._end()  # there is no reply on its way that a reset could overtake
-        elif self._outbox is None:
+            return
+        self.reactor.requests.move(self, RequestState.CLOSING)
+        if self._outbox is None:
             self._linger()
         else:
             self._set_mask(EVENT_WRITE)
@@ -289,12 +294,17 @@ class ConnectionRow(StateMachine, EventHandler):
         timeout = self.limits.linger_timeout
         return timeout is not None and self.reactor.now - self.since >= timeout
 
+    @property
+    def _peer_has_ended(self) -> bool:
+        """Whether EOF was seen: there is nothing to linger for, and `_release` shuts down soon enough."""
+        return self.input is not Input.OPEN and self.input is not Input.DROPPED
+
     def _linger(self) -> None:
         """All is sent: tell the peer, then read until it has seen so."""
-        self._shut_down()
-        if self.input not in (Input.OPEN, Input.DROPPED):
+        if self._peer_has_ended:
             self._end()
         else:
+            self._shut_down()
             self.since = self.reactor.now
             self._set_mask(EVENT_READ)
 
@@ -329,6 +339,7 @@ class ConnectionRow(StateMachine, EventHandler):
     def _release(self) -> None:
         """Give the socket back to whoever made it."""
         if self.socket is not None:
+            self._shut_down()
             self.socket.close()
 
     def _flush(self, writable: bool = False) -> None:
