@@ -24,7 +24,7 @@ from reactor.framing import FramingError
 from reactor.limits import Limits
 from reactor.log import logger
 from reactor.loop import Reactor
-from reactor.machine import CLOSED, FULL, HELD, NEXT_TURN, PAUSED
+from reactor.machine import CLOSED, FULL, HELD, NEXT_TURN, PAUSED, Input
 from reactor.net import PEER_GONE
 from reactor.row import LINGER_BYTES, ConnectionRow
 from reactor.table import RequestState
@@ -39,6 +39,7 @@ JOIN_SIZE = 65536
 
 _IDLE = RequestState.IDLE
 _READING = RequestState.READING
+_OPEN = Input.OPEN
 
 Data = bytes | bytearray | memoryview
 
@@ -242,7 +243,8 @@ class Connection(ConnectionRow):
         try:
             call(*args)
         finally:
-            self._flush()
+            if self._batch:
+                self._flush()
             self._batch = None
             self._delivered(completed)
 
@@ -260,7 +262,8 @@ class Connection(ConnectionRow):
 
     def _go_on(self, then: Callable[..., object], *args: Any) -> None:
         then(*args)
-        self.feed()
+        if self._inbox or self._expected is not None or self._request_size or self.input is not _OPEN:
+            self.feed()
 
     # Sending
 

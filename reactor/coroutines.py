@@ -204,6 +204,9 @@ class AsyncStreamRequestHandler(ConnectionRequestHandler):
                 self._go_on, self._throw, TimeoutError(f"waited {self.timeout:g} s for {self.waiting_for}")
             )
 
+    def _completed_by_eof(self, framing: Framing) -> bool:
+        return True  # it waits for something
+
     def _locate_at_eof(self, framing: Framing, buffer: Buffer, start: int) -> Place:
         """Whatever is awaited ends now: with what EOF completes, or with what there is."""
         if self.input is not Input.DROPPED:

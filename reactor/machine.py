@@ -98,10 +98,10 @@ class StateMachine:
         Called from a state, it goes on with the same request. The first call of all, usually
         from ``start``, also says what every request begins with.
         """
-        _check_expectation(framing, state)
         if self._first is None:
             self.begin_with(framing, state)
         else:
+            _check_expectation(framing, state)
             self._expected = framing, state
             self._scanned = 0
 
@@ -285,9 +285,25 @@ class StateMachine:
 
     def end_input(self) -> None:
         """No more bytes will come. Delivers what that completes, now or once nothing blocks it."""
-        if self.input is Input.OPEN:
-            self.input = Input.ENDED
-            self.feed()
+        if self.input is not Input.OPEN:
+            return
+        self.input = Input.ENDED
+        if (
+            self._first is None
+            or self._expected is not None
+            or self._inbox
+            or self._request_size
+            or self.blocked
+            or self._completed_by_eof(self._first[0])
+        ):
+            self._feed(b"", 0, MESSAGES_PER_DELIVERY)
+        else:  # between requests, as most inputs end
+            self.input = Input.OVER
+            self.handle_eof()
+
+    def _completed_by_eof(self, framing: Framing) -> bool:
+        """Whether EOF right after the last request is a message, or somebody waits to be told of it."""
+        return framing.locate_at_eof(b"", 0) is not None
 
     def handle_eof(self) -> None:
         """Called once when the peer has ended its input and all that it sent has been delivered.
