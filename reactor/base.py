@@ -267,9 +267,11 @@ class BaseServer:
 
     def _refusal(self, client_address: Any) -> str | None:
         """Why the limits turn a client away; `None` lets it in."""
-        if not isinstance(self.limits, Limits):  # a program's own attribute of that name
+        limits = self.limits
+        if not isinstance(limits, Limits):  # a program's own attribute of that name
             return None
-        return self._admissions.refusal(host_of(client_address))
+        host = None if limits.max_connections_per_peer is None else host_of(client_address)
+        return self._admissions.refusal(host)
 
     @property
     def _admissions(self) -> Admission:

@@ -236,10 +236,11 @@ class ReactorMixIn(_Base):
     def drive_handler(self, handler: Any) -> None:
         """Called by the constructor of every request handler made for this server."""
         if isinstance(handler, ConnectionRequestHandler):
+            admissions = self._admissions
             handler.request.setblocking(False)
             handler._adopt(handler.request, handler.client_address, self.reactor, self.limits or UNLIMITED)
             self._adopted = handler
-            self._admissions.enter(host_of(handler.client_address))
+            admissions.enter(host_of(handler.client_address))
             handler.reactor.call_soon(handler._open)
         else:
             if self._hosted is not None and self._hosted.datagrams is not None:
@@ -268,7 +269,8 @@ class ReactorMixIn(_Base):
         self.shutdown_request(handler.request)
 
     def _leave(self, handler: ConnectionRequestHandler) -> None:
-        self._admissions.leave(host_of(handler.client_address))
+        assert self._admission is not None  # which it has entered
+        self._admission.leave(host_of(handler.client_address))
 
     def _check_handler_class(self, handler_class: Any) -> None:
         check_handler_class(handler_class, stream=is_stream(self))
