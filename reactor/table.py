@@ -38,6 +38,7 @@ _S = RequestState
 #: The partially completed requests.
 PARTIAL = frozenset({_S.READING, _S.HANDLING, _S.WRITING})
 
+_IDLE = _S.IDLE
 _OPEN = frozenset({_S.IDLE, _S.READING, _S.HANDLING, _S.WRITING})
 _ENDING = frozenset({_S.CLOSING, _S.CLOSED})
 
@@ -181,7 +182,7 @@ class RequestTable:
         if state not in TRANSITIONS[row.state]:
             raise RuntimeError(f"{row!r} cannot go from {row.state.name} to {state.name}")
         row._enter(state)
-        if state is RequestState.IDLE and self.draining:
+        if state is _IDLE and self.draining:
             row.close()
 
     def refuse(self, now: float, reason: str, peer: Any) -> None:
