@@ -7,6 +7,7 @@ import pytest
 
 from reactor import (
     AsyncStreamRequestHandler,
+    Connection,
     Exactly,
     Limits,
     Line,
@@ -729,3 +730,59 @@ def test_with_no_linger_timeout_lingering_waits_for_the_peer():
         peer.close()
         house.settle()
         assert handler.state is RequestState.CLOSED
+
+
+# Shut down once, however it ends
+
+
+@pytest.mark.parametrize("how", ["the peer ends first", "we close", "we abort"])
+def test_the_end_reaches_the_peer_while_a_child_still_holds_the_descriptor(house, how):
+    """... of a connection that nobody but itself shuts down."""
+
+    class Keeping(Noting):
+        def _release(self):
+            Connection._release(self)
+
+    handler, peer = house.connect(Keeping)
+    assert house.ask(peer, b"echo\n") == b"reply\n"
+    with handler.request.dup():  # what a forked child has
+        if how == "the peer ends first":
+            peer.end()
+        elif how == "we close":
+            handler.close()
+        else:
+            handler.abort()
+        house.settle()
+        peer.read()
+        assert peer.eof
+
+
+def test_where_the_peer_has_ended_first_the_server_s_own_shutdown_is_the_only_one(house):
+    shutdowns = []
+    handler, peer = house.connect(Noting)
+
+    class Counted:
+        def __getattr__(self, name):
+            if name == "shutdown":
+                shutdowns.append(len(house.servers[0].ended))
+            return getattr(handler_request, name)
+
+    handler_request = handler.request
+    handler.socket = handler.request = Counted()
+    assert house.ask(peer, b"echo\n") == b"reply\n"
+    peer.end()
+    house.settle()
+    assert shutdowns == [1]  # within shutdown_request
+    peer.read()
+    assert peer.eof
+
+
+def test_a_blocking_server_s_connection_is_shut_down_when_its_handler_is_done():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(b"echo\n")
+        theirs.shutdown(socket.SHUT_WR)
+        Noting(ours, "peer", None)
+        theirs.settimeout(5)
+        assert theirs.recv(100) == b"reply\n"
+        assert theirs.recv(100) == b""
