@@ -235,7 +235,11 @@ class ReactorMixIn(_Base):
 
     def drive_handler(self, handler: Any) -> None:
         """Called by the constructor of every request handler made for this server."""
-        if isinstance(handler, ConnectionRequestHandler):
+        hosted = self._hosted
+        if hosted is not None and hosted.datagrams is not None:
+            handler.request = handler.request[0], hosted.datagrams
+            handler.drive_blocking()
+        elif isinstance(handler, ConnectionRequestHandler):
             admissions = self._admissions
             handler.request.setblocking(False)
             handler._adopt(handler.request, handler.client_address, self.reactor, self.limits or UNLIMITED)
@@ -243,8 +247,6 @@ class ReactorMixIn(_Base):
             admissions.enter(host_of(handler.client_address))
             handler.reactor.call_soon(handler._open)
         else:
-            if self._hosted is not None and self._hosted.datagrams is not None:
-                handler.request = handler.request[0], self._hosted.datagrams
             handler.drive_blocking()
 
     def handler_failed(self, handler: ConnectionRequestHandler) -> None:
