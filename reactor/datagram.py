@@ -48,19 +48,23 @@ class DatagramSocket:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._sock!r}>"
 
-    def sendto(self, data: Any, *flags_and_address: Any) -> int:
-        """Send a datagram, as `socket.socket.sendto`, or keep it until there is room for it.
+    def sendto(self, *arguments: Any) -> int:
+        """``sendto(data, address)`` or ``sendto(data, flags, address)``: send a datagram, as
+        `socket.socket.sendto`, or keep it until there is room for it.
 
         Returns its size in bytes. Raises what `sendto` raises, but for what says that some peer
         is gone.
         """
-        if not flags_and_address or len(flags_and_address) > 2:
+        if not self._outbox:
+            try:
+                return self._sock.sendto(*arguments)
+            except OSError as exc:
+                if not self._is_full(exc, arguments[-1]):
+                    return memoryview(arguments[0]).nbytes
+        if len(arguments) not in (2, 3):
             raise TypeError("sendto() takes data, flags if any, and an address")
-        data = bytes(memoryview(data))
-        flags = flags_and_address[0] if len(flags_and_address) > 1 else 0
-        address = flags_and_address[-1]
-        if self._outbox or not self._sent(data, flags, address):
-            self._keep(data, flags, address)
+        data = bytes(memoryview(arguments[0]))
+        self._keep(data, arguments[1] if len(arguments) == 3 else 0, arguments[-1])
         return len(data)
 
     def flush(self) -> bool:
@@ -80,15 +84,21 @@ class DatagramSocket:
     def _sent(self, data: bytes, flags: int, address: Any) -> bool:
         try:
             self._sock.sendto(data, flags, address)
-        except (BlockingIOError, InterruptedError):
-            return False
         except OSError as exc:
-            # Who comes from port 0 wants no answer, and can't be sent one (RFC 768).
-            nowhere = exc.errno == errno.EINVAL and isinstance(address, tuple) and address[1] == 0
-            if exc.errno not in _NOT_OURS and not nowhere:
-                raise
-            logger.debug("%r is gone: %s", address, exc)
+            return not self._is_full(exc, address)
         return True
+
+    def _is_full(self, exc: OSError, address: Any) -> bool:
+        """Whether `sendto` refused for want of room, and not for a peer that is gone. Raises *exc* if
+        it says something else."""
+        if isinstance(exc, BlockingIOError | InterruptedError):
+            return True
+        # Who comes from port 0 wants no answer, and can't be sent one (RFC 768).
+        nowhere = exc.errno == errno.EINVAL and isinstance(address, tuple) and address[1] == 0
+        if exc.errno not in _NOT_OURS and not nowhere:
+            raise exc
+        logger.debug("%r is gone: %s", address, exc)
+        return False
 
     def _keep(self, data: bytes, flags: int, address: Any) -> None:
         if self._limit is not None and self.owed + len(data) > self._limit:
