@@ -79,7 +79,7 @@ class Acceptor(EventHandler):
         #: Requests that were turned away or failed before they were under way.
         self.dismissed = 0
         self._state = Accepting.STOPPED
-        self._backoff = Backoff()
+        self._backoff: Backoff | None = None  # while requests can't be taken
         self._has_room: Callable[[], bool] = getattr(server, "_has_room", lambda: True)
         self._dismiss: Callable[[Any], None] = getattr(server, "_dismiss", lambda request: None)
         self._flush_log: Callable[[], None] = getattr(server, "_flush_log", lambda: None)
@@ -130,7 +130,7 @@ class Acceptor(EventHandler):
                 logger.error("get_request() of %r raised %r", self.server, exc, exc_info=True)
                 self._rest(FIRST_PAUSE)  # it may have left the request where it was
                 return
-            self._backoff.succeeded()
+            self._backoff = None
             self._serve(request, client_address)
             if self._state is not Accepting.ACCEPTING:
                 return  # a hook stopped or closed the server
@@ -213,6 +213,7 @@ class Acceptor(EventHandler):
             logger.debug("%r: a request was gone before it was taken: %s", self.server, exc)
         else:
             self._warn(type(exc).__name__, cannot_take(self.server, exc))
+        self._backoff = self._backoff or Backoff()
         pause = self._backoff.failed(exc)
         if pause:
             self._rest(pause)
