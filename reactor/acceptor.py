@@ -51,10 +51,6 @@ class Accepting(Enum):
     STOPPED = "stopped"
 
 
-def _no_refusal(client_address: Any) -> None:
-    return None
-
-
 class Acceptor(EventHandler):
     """Registered in place of its *server* in *reactor*, whose thread it belongs to.
 
@@ -69,7 +65,7 @@ class Acceptor(EventHandler):
         *,
         per_turn: int = 1,
         may_block: bool = False,
-        refusal: Callable[[Any], str | None] = _no_refusal,
+        refusal: Callable[[Any], str | None] | None = None,
     ) -> None:
         self.server = server
         self.reactor = reactor
@@ -186,7 +182,7 @@ class Acceptor(EventHandler):
         server, requests = self.server, self.reactor.requests
         taken = False
         try:
-            refusal = self._refusal(client_address)
+            refusal = None if self._refusal is None else self._refusal(client_address)
             if refusal is not None:
                 requests.refuse(self.reactor.now, refusal, client_address)
             elif server.verify_request(request, client_address):

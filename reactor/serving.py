@@ -146,8 +146,10 @@ class ReactorMixIn(_Base):
             self._reactor = reactor
         elif self._reactor is not reactor:
             raise ValueError(f"{self!r} has a reactor already")
-        self._hosted = Acceptor(self, reactor, per_turn=REQUESTS_PER_TURN, refusal=self._refusal)
-        if not is_stream(self):
+        stream = is_stream(self)  # the limits of connections are not for datagrams
+        refusal = self._refusal if stream else None
+        self._hosted = Acceptor(self, reactor, per_turn=REQUESTS_PER_TURN, refusal=refusal)
+        if not stream:
             self._hosted.send_datagrams((self.limits or UNLIMITED).send_buffer_limit)
         return self._hosted
 
