@@ -51,6 +51,9 @@ class Accepting(Enum):
     STOPPED = "stopped"
 
 
+_ACCEPTING = Accepting.ACCEPTING  # asked for each request, and Python 3.11 is slow to find it in its class
+
+
 class Acceptor(EventHandler):
     """Registered in place of its *server* in *reactor*, whose thread it belongs to.
 
@@ -128,7 +131,7 @@ class Acceptor(EventHandler):
                 return
             self._backoff = None
             self._serve(request, client_address)
-            if self._state is not Accepting.ACCEPTING:
+            if self._state is not _ACCEPTING:
                 return  # a hook stopped or closed the server
 
     def handle_write(self) -> None:
