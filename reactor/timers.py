@@ -1,14 +1,18 @@
-"""`TimerQueue`: what is to be called, and when. A heap; the clock is the caller's.
+"""`TimerQueue`: what is to be called, and when. A heap of times, and what is due at each; the clock is
+the caller's.
 
-Cancelling only marks a timer; the heap is rebuilt once half of it is cancelled, so inserting
-and cancelling are both cheap and a program that cancels all it inserts does not grow.
-The heap holds ``(when, number, timer)`` tuples, which C compares; equal times keep their order.
+The heap holds bare numbers, which C compares fastest and the garbage collector passes over; the
+timers are found by their time in a dictionary. Cancelling takes a timer out of that at once, and
+leaves the time in the heap, which is made anew once half of it is times of nothing: inserting and
+cancelling are both cheap, and a program that cancels all it inserts does not grow.
 """
 
 import heapq
 from collections.abc import Callable
-from itertools import count
 from typing import Any
+
+#: So many times of nothing are never worth a new heap.
+SMALL = 64
 
 
 class Timer:
@@ -27,7 +31,7 @@ class Timer:
         args: tuple[Any, ...],
         interval: float | None,
     ) -> None:
-        self._queue: TimerQueue | None = queue  # None while it is out of the heap, being called
+        self._queue: TimerQueue | None = queue  # None while it is out of it, being called
         self.when = when
         self.callback: Callable[..., object] | None = callback
         self.args = args
@@ -48,25 +52,22 @@ class Timer:
             self.callback = None
             self.args = ()
             if self._queue is not None:
-                self._queue._cancelled_one()
+                self._queue._remove(self)
 
 
 class TimerQueue:
     """The timers of one loop. Knows no clock: times come in as arguments, in seconds."""
 
-    __slots__ = ("_cancelled", "_heap", "_numbers")
-
-    #: A heap smaller than this is never worth rebuilding.
-    SMALL = 64
+    __slots__ = ("_at", "_heap")
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Timer]] = []
-        self._numbers = count()
-        self._cancelled = 0
+        self._heap: list[float] = []
+        #: What is due at each time: a timer, or where there are several a dictionary, in their order.
+        self._at: dict[float, Timer | dict[Timer, None]] = {}
 
     def __len__(self) -> int:
         """How many calls are still to be made."""
-        return len(self._heap) - self._cancelled
+        return sum(1 if isinstance(due, Timer) else len(due) for due in self._at.values())
 
     def add(
         self,
@@ -77,18 +78,20 @@ class TimerQueue:
     ) -> Timer:
         """Call ``callback(*args)`` once the clock reads *when*; if given, every *interval* seconds after."""
         timer = Timer(self, when, callback, args, interval)
-        heapq.heappush(self._heap, (when, next(self._numbers), timer))
+        if when in self._at:
+            self._join(timer)
+        else:
+            heapq.heappush(self._heap, when)  # first: an interrupt may come between, and harms nothing
+            self._at[when] = timer
         return timer
 
     def next_time(self) -> float | None:
         """When the earliest timer is due, or `None` if there is none."""
         heap = self._heap
         while heap:
-            when, _, timer = heap[0]
-            if timer.callback is not None:
-                return when
+            if heap[0] in self._at:
+                return heap[0]
             heapq.heappop(heap)
-            self._cancelled -= 1
         return None
 
     def pop_due(self, now: float) -> list[Timer]:
@@ -97,14 +100,16 @@ class TimerQueue:
         A whole list, so that a timer which inserts another due at once cannot hold up the turn.
         """
         heap = self._heap
-        due = []
-        while heap and heap[0][0] <= now:
-            timer = heapq.heappop(heap)[2]
-            if timer.callback is None:
-                self._cancelled -= 1
-            else:
-                timer._queue = None
-                due.append(timer)
+        due: list[Timer] = []
+        while heap and heap[0] <= now:
+            found = self._at.pop(heapq.heappop(heap), None)
+            if isinstance(found, Timer):
+                found._queue = None
+                due.append(found)
+            elif found is not None:
+                for timer in found:
+                    timer._queue = None
+                due.extend(found)
         return due
 
     def rearm(self, timer: Timer, now: float) -> None:
@@ -122,11 +127,28 @@ class TimerQueue:
         if timer.callback is None:
             return
         timer._queue = self
-        heapq.heappush(self._heap, (timer.when, next(self._numbers), timer))
+        if timer.when in self._at:
+            self._join(timer)
+        else:
+            heapq.heappush(self._heap, timer.when)
+            self._at[timer.when] = timer
 
-    def _cancelled_one(self) -> None:
-        self._cancelled += 1
-        if self._cancelled > self.SMALL and self._cancelled * 2 > len(self._heap):
-            self._heap = [entry for entry in self._heap if entry[2].callback is not None]
+    def _join(self, timer: Timer) -> None:
+        """Put *timer* behind what is due at the same time."""
+        others = self._at[timer.when]
+        if isinstance(others, Timer):
+            self._at[timer.when] = {others: None, timer: None}
+        else:
+            others[timer] = None
+
+    def _remove(self, timer: Timer) -> None:
+        """*timer* is cancelled."""
+        at = self._at
+        found = at[timer.when]
+        if isinstance(found, dict):
+            del found[timer]
+        if found is timer or not found:
+            del at[timer.when]
+        if len(self._heap) > 2 * len(at) + SMALL:
+            self._heap = list(at)
             heapq.heapify(self._heap)
-            self._cancelled = 0

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from reactor.timers import TimerQueue
+from reactor.timers import SMALL, TimerQueue
 from tests.support.clock import ManualClock
 
 
@@ -153,7 +153,7 @@ def test_a_program_that_cancels_all_it_adds_does_not_grow():
     queue = TimerQueue()
     for number in range(20_000):
         queue.add(1000 + number, print).cancel()
-        assert len(queue._heap) <= 2 * TimerQueue.SMALL + 2
+        assert len(queue._heap) <= 2 * SMALL + 2
     called = []
     times = [number * 7919 % 1000 for number in range(1000)]
     for when in times:
@@ -161,7 +161,7 @@ def test_a_program_that_cancels_all_it_adds_does_not_grow():
     for number in range(20_000):
         queue.add(number % 1000, print).cancel()
     assert len(queue) == 1000
-    assert len(queue._heap) <= 2 * 1000 + 2 * TimerQueue.SMALL
+    assert len(queue._heap) <= 2 * 1000 + 2 * SMALL
     run_due(queue, 1000)
     assert called == sorted(times), "what was kept has kept its order"
 
@@ -196,3 +196,28 @@ def test_a_timer_says_what_it_will_call(cancel, what):
     if cancel:
         timer.cancel()
     assert "12.500" in repr(timer) and what in repr(timer)
+
+
+def test_of_several_due_at_one_time_each_can_be_cancelled_and_the_rest_keep_their_order():
+    queue = TimerQueue()
+    first, second, third, last = (queue.add(1.0, print, (name,)) for name in ("a", "b", "c", "d"))
+    first.cancel()
+    third.cancel()
+    assert len(queue) == 2
+    assert queue.pop_due(1.0) == [second, last]
+    for timer in (one := queue.add(2.0, print), other := queue.add(2.0, print)):
+        timer.cancel()
+    assert not one.active and not other.active and len(queue) == 0
+    assert queue.next_time() is None
+
+
+def test_a_time_that_is_used_again_and_again_does_not_grow():
+    queue = TimerQueue()
+    kept = queue.add(1.0, print)
+    for _ in range(1000):
+        queue.add(1.0, print).cancel()  # beside another
+        queue.add(2.0, print).cancel()  # alone
+    assert len(queue._heap) <= 2 + SMALL + 1
+    assert len(queue) == 1
+    assert queue.pop_due(3.0) == [kept]
+    assert queue.pop_due(3.0) == []
