@@ -74,9 +74,9 @@ class DatagramSocket:
             try:
                 if not self._sent(data, flags, address):
                     return False
-            except OSError as exc:
+            except Exception as exc:  # an address that is none, too: only the socket could have told
                 text = f"a datagram of {len(data)} bytes to {address!r} is lost: {exc}"
-                self._warn(f"sendto: {exc.strerror}", text)
+                self._warn(f"sendto: {getattr(exc, 'strerror', type(exc).__name__)}", text)
             self._outbox.popleft()
             self.owed -= len(data)
         return True

@@ -14,6 +14,7 @@ from reactor import (
     ReactorUnixDatagramServer,
     StateRequestHandler,
 )
+from reactor.datagram import DatagramSocket
 from tests.support.servers import (
     Channel,
     datagram_peer,
@@ -179,3 +180,39 @@ def test_datagrams_and_connections_on_one_port_in_one_loop():
             peer.send(b"four")
             assert peer.recv(100) == b"4"
             assert stream.recv(100) == b"A LINE\n"
+
+
+class FullSocket:
+    """Has no room while it is `full`."""
+
+    full = True
+
+    def __init__(self):
+        self.sent = []
+
+    def sendto(self, data, flags, address=None):
+        if self.full:
+            raise BlockingIOError
+        if address == "nowhere":
+            raise TypeError("an address is a tuple")
+        self.sent.append(data)
+        return len(data)
+
+
+def test_what_waits_with_an_address_that_is_none_is_lost_alone():
+    sock, warned = FullSocket(), []
+    datagrams = DatagramSocket(sock, 1000, lambda: None, lambda cause, text: warned.append(cause))
+    for data, address in ((b"first", ("h", 1)), (b"lost", "nowhere"), (b"last", ("h", 1))):
+        assert datagrams.sendto(data, address) == len(data)
+    sock.full = False
+    assert datagrams.flush()
+    assert sock.sent == [b"first", b"last"]
+    assert (warned, datagrams.owed) == (["sendto: TypeError"], 0)
+
+
+def test_while_others_wait_sendto_still_wants_an_address():
+    datagrams = DatagramSocket(FullSocket(), 1000, lambda: None, lambda cause, text: None)
+    datagrams.sendto(b"first", ("h", 1))
+    with pytest.raises(TypeError):
+        datagrams.sendto(b"no address")
+    assert datagrams.owed == len(b"first")
