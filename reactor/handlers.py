@@ -282,7 +282,8 @@ class ConnectionRequestHandler(Connection, BaseRequestHandler):
 
     def _release(self) -> None:
         if isinstance(self.reactor, PrivateReactor):
-            self._shut_down()
+            if self.reactor.failure is None:  # else the server's `handle_error` comes first
+                self._shut_down()
             self.reactor.stop()  # the blocking server goes on with the socket
         else:
             try:
