@@ -23,6 +23,7 @@ from harness.plots import draw
 from harness.report import RESULTS, as_document, as_section, marks_table, section, write
 from harness.settings import Settings, raise_descriptor_limit
 from marks.amid import amid
+from marks.asynchat import asynchat
 from marks.bulk import bulk
 from marks.churn import churn
 from marks.classic import classic_benchmarks
@@ -50,6 +51,7 @@ BENCHMARKS: dict[str, Callable[[Settings], Result]] = {
     "churn": churn,
     "datagrams": datagrams,
     "amid": amid,
+    "asynchat": asynchat,
     "idle": idle,
     "curve": curve,
     "limits": limits,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -67,6 +67,10 @@ UVLOOP_PROTOCOL = Contender("uvloop Protocol", "uvloop_protocol.py", "uvloop")
 UVLOOP_STREAMS = Contender("uvloop streams", "uvloop_streams.py", "uvloop")
 #: It goes around all its connections for each that speaks.
 ASYNCORE = Contender("asyncore with poll", "asyncore_lines.py", "asyncore", most=1_000)
+#: One program on either: ours, and what Python had or its frozen copy.
+CHAT = Contender("reactor.compat.asynchat", "asynchat_lines.py", arguments=("reactor.compat.asynchat",))
+CHAT_AGAIN = replace(CHAT, name="reactor.compat.asynchat, again")
+CHAT_FROZEN = Contender("asynchat with poll", "asynchat_lines.py", "asynchat", arguments=("asynchat",))
 GEVENT = Contender("gevent", "gevent_lines.py", "gevent")
 TORNADO = Contender("Tornado", "tornado_lines.py", "tornado")
 TWISTED = Contender("Twisted", "twisted_lines.py", "twisted")

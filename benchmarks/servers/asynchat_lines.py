@@ -34,10 +34,11 @@ class Listener(asyncore.dispatcher):
         asyncore.dispatcher.__init__(self, map=map)
         self.create_socket()
         self.bind(("127.0.0.1", 0))
-        self.listen(128)
+        self.listen(512)
 
-    def handle_accepted(self, sock, addr):
-        Lines(sock, self._map)
+    def handle_accept(self):
+        while (pair := self.accept()) is not None:
+            Lines(pair[0], self._map)
 
 
 if __name__ == "__main__":
