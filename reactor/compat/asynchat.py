@@ -22,7 +22,14 @@ _append = deque.append  # which tells nobody
 
 
 class async_chat(asyncore.dispatcher):
-    """A conversation. A subclass defines `collect_incoming_data` and `found_terminator`."""
+    """A conversation: it reads up to a terminator, and writes what was pushed as the peer takes it.
+
+    A subclass defines `collect_incoming_data`, which is given what was read, in pieces, and
+    `found_terminator`, called when the terminator, which is not handed over, was found. It says with
+    `set_terminator` what that is, and writes with `push`, `push_with_producer` and `close_when_done`.
+    `handle_close` closes; override it, and the hooks of `dispatcher`, for more. As the
+    documentation of `asynchat` in CPython 3.11 has it.
+    """
 
     ac_in_buffer_size = 65536
     ac_out_buffer_size = 65536
@@ -251,7 +258,9 @@ def _backwards(length: int, step: int) -> range:
 
 
 class simple_producer:
-    """Gives *data* in pieces."""
+    """Gives *data* in pieces of *buffer_size*, for `push_with_producer`. A producer of your own needs no
+    more than a `more` that gives the next piece, and nothing at its end. As in CPython 3.11's `asynchat`.
+    """
 
     def __init__(self, data: _Any, buffer_size: int = 512) -> None:
         self.data = data

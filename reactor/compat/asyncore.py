@@ -60,7 +60,8 @@ def _strerror(err: int) -> str:
 
 
 class ExitNow(Exception):
-    """Raised in a handler, it ends the loop."""
+    """Raised in any hook, it ends the loop: it leaves `loop` and closes nothing, whereas other exceptions go
+    to that channel's `handle_error`."""
 
 
 _reraised_exceptions = (ExitNow, KeyboardInterrupt, SystemExit)
@@ -69,6 +70,7 @@ _reraised_exceptions = (ExitNow, KeyboardInterrupt, SystemExit)
 
 
 def read(obj: _Any) -> None:
+    """Deliver that *obj* can be read; what it raises goes to its `handle_error`."""
     try:
         obj.handle_read_event()
     except _reraised_exceptions:
@@ -78,6 +80,7 @@ def read(obj: _Any) -> None:
 
 
 def write(obj: _Any) -> None:
+    """Deliver that *obj* can be written; what it raises goes to its `handle_error`."""
     try:
         obj.handle_write_event()
     except _reraised_exceptions:
@@ -281,7 +284,14 @@ def _poll_turn(timeout: float | None, map: _Any) -> None:
 
 
 class dispatcher(_Channel):
-    """A socket, what is known of it, and the hooks that a program overrides."""
+    """A socket, what is known of it, and the hooks that a program overrides.
+
+    To call: `create_socket`, then `connect`, or `bind` and `listen`; `send`, `recv`, `close`. Made with
+    *sock*, it has its connection already. *map*: where its loop finds it, by default `socket_map`.
+    To override: `handle_connect`, `handle_accepted`, `handle_read`, `handle_write`, `handle_close`,
+    `handle_expt` and `handle_error`; `readable` and `writable` where the answer is not always yes, which
+    are then asked every turn. All of it as the documentation of `asyncore` in CPython 3.11 has it.
+    """
 
     debug = False
     connected: _Any = _Watched("connected")
@@ -582,7 +592,12 @@ _let_through(dispatcher, socket.socket)
 
 
 class dispatcher_with_send(dispatcher):
-    """A dispatcher whose `send` keeps what the system does not take yet."""
+    """A dispatcher whose `send` keeps what the system does not take yet, in `out_buffer`.
+
+    For clients and servers that write more than they wait for; override `handle_read` and the rest as with
+    `dispatcher`, but leave `writable` and `handle_write` to it. From `asyncore` in CPython 3.11, whose
+    documentation says the same.
+    """
 
     out_buffer: _Any = _Watched("out_buffer")
 
@@ -644,7 +659,10 @@ def close_all(map: _Any = None, ignore_all: bool = False) -> None:
 if os.name == "posix":
 
     class file_wrapper:
-        """A descriptor of its own for an open file, that looks like a socket to a dispatcher."""
+        """A descriptor of its own (it duplicates *fd*) for an open file, that looks like a socket to a
+        dispatcher: `recv` and `send`, or `read` and `write`, `fileno`, `close`. There is nothing to override.
+        From `asyncore` in CPython 3.11, whose documentation describes it; Unix only.
+        """
 
         def __init__(self, fd: int) -> None:
             self.fd = os.dup(fd)
@@ -677,7 +695,12 @@ if os.name == "posix":
             return self.fd
 
     class file_dispatcher(dispatcher):
-        """A dispatcher of an open file."""
+        """A dispatcher of an open file: *fd* is a number, or has a `fileno`; it is duplicated and made
+        non-blocking. For pipes, terminals and whatever else can be waited for.
+
+        Override `handle_read`, `handle_write` and the rest as with `dispatcher`; `recv` and `send` read and
+        write the file. From `asyncore` in CPython 3.11, whose documentation describes it; Unix only.
+        """
 
         def __init__(self, fd: _Any, map: _Any = None) -> None:
             dispatcher.__init__(self, None, map)
