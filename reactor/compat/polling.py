@@ -26,16 +26,20 @@ that channel rest, a little longer each time, so that it burns no core.
 """
 
 import contextlib
-import fcntl
 import math
 import os
 import select
 import socket
 import struct
-import termios
 import time
 import weakref
 from typing import Any
+
+try:
+    import fcntl
+    import termios
+except ImportError:  # not on Windows, whose selectors have nothing that this is needed for
+    pass
 
 from reactor.compat.flags import ALL, ERR, GONE, HUP, IN, NVAL, OUT, PRI, RDHUP, READ
 from reactor.compat.plans import Plans, is_deaf, is_mute
@@ -315,7 +319,7 @@ def _unread(fd: Any) -> bool:
     """Whether there is something to read before the end."""
     try:
         found = fcntl.ioctl(fd, termios.FIONREAD, b"\0\0\0\0")
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, NameError):
         return False
     return bool(struct.unpack("i", found)[0])
 

@@ -244,6 +244,8 @@ class Roster:
 
     def _open(self) -> None:
         if self._kernel is None:
+            if not hasattr(select, "epoll"):
+                raise RuntimeError("channels can be served in a Reactor only where there is epoll, on Linux")
             self._kernel = select.epoll()
             if self.host is not None:
                 self.host.attach()
