@@ -60,7 +60,7 @@ DIFFERENCES = (
     ),
     Difference(
         "a write event that would come to nothing that the program could see",
-        "is called every turn, at once",
+        "is called every turn, at once; no turn waits for its timeout",
         "is not asked for",
         "a dispatcher with a stock writable() is always writable, and burns a core",
     ),

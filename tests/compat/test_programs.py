@@ -25,7 +25,8 @@ class Duck:
 
     def __init__(self, sock: socket.socket, map: Any) -> None:
         sock.setblocking(False)
-        self.socket, self._fileno, self._map = sock, sock.fileno(), map
+        self.socket, self._map = sock, map
+        self._fileno: int | None = sock.fileno()
         self.asked = 0
         self.add_channel()
 
@@ -34,6 +35,7 @@ class Duck:
 
     def del_channel(self) -> None:
         self._map.pop(self._fileno, None)
+        self._fileno = None  # the next to have it is another
 
     def close(self) -> None:
         self.del_channel()
