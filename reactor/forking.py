@@ -11,7 +11,7 @@ from reactor.base import BaseServer
 from reactor.hosted import servers_of
 from reactor.loop import Reactor
 from reactor.net import close_quietly, host_of
-from reactor.signals import set_wakeup_fd
+from reactor.signals import set_wakeup_fd, signals_blocked
 from reactor.underway import UnderWay
 
 __all__: list[str] = []
@@ -101,47 +101,58 @@ if hasattr(os, "fork"):
 
         def _fork(self) -> int:
             """Fork, and keep the child's number."""
-            drains = self._under_way is not None
-            host = self._host() if drains else None
-            signums = () if host is None else host.drains_on
-            with self._lifecycle.signals_deferred(signums) if drains else contextlib.nullcontext():
-                pid = os.fork()
-                if pid:
-                    if self.active_children is None:
-                        self.active_children = set()
-                    self.active_children.add(pid)
-                elif drains:
-                    self._lifecycle.become_child(self, signums)
+            pid = os.fork()
+            if pid:
+                if self.active_children is None:
+                    self.active_children = set()
+                self.active_children.add(pid)
             return pid
 
         def process_request(self, request: Any, client_address: Any) -> None:
             """Fork a child for the request."""
-            pid = self._fork()
-            if pid:
-                if isinstance(self, BaseServer) and self.limits is not None:
-                    self._child_hosts = self._child_hosts or {}
-                    host = self._child_hosts[pid] = host_of(client_address)
-                    self._admissions.enter(host)
-                self.close_request(request)
-                return
-            # In the child, which must not return whatever happens.
-            status = 1
-            try:
-                set_wakeup_fd(-1)  # its signals are none of the parent's business
-                if self._under_way is None:
-                    self.finish_request(request, client_address)
-                else:
-                    self._close_listeners()
-                    with self._under_way.here(request):
-                        self.finish_request(request, client_address)
-                status = 0
-            except Exception:
-                self.handle_error(request, client_address)
-            finally:
+            # An interrupt in the midst of this would lose the child, and end its connection from here.
+            with contextlib.ExitStack() as deferred:
+                drains_on = self._defer_signals(deferred)
+                pid = self._fork()
+                if pid:
+                    if isinstance(self, BaseServer) and self.limits is not None:
+                        self._child_hosts = self._child_hosts or {}
+                        host = self._child_hosts[pid] = host_of(client_address)
+                        self._admissions.enter(host)
+                    self.close_request(request)
+                    return
+                # In the child, which must not return whatever happens.
+                status = 1
                 try:
-                    self.shutdown_request(request)
+                    set_wakeup_fd(-1)  # its signals are none of the parent's business
+                    if self._under_way is not None:
+                        self._lifecycle.become_child(self, drains_on)
+                    deferred.close()
+                    if self._under_way is None:
+                        self.finish_request(request, client_address)
+                    else:
+                        self._close_listeners()
+                        with self._under_way.here(request):
+                            self.finish_request(request, client_address)
+                    status = 0
+                except Exception:
+                    self.handle_error(request, client_address)
                 finally:
-                    os._exit(status)
+                    try:
+                        self.shutdown_request(request)
+                    finally:
+                        os._exit(status)
+
+        def _defer_signals(self, deferred: contextlib.ExitStack) -> tuple[int, ...]:
+            """Have signals heeded once *deferred* is closed. Returns those at which a reactor drains that
+            this server is registered with, if it drains as well."""
+            if not isinstance(self, BaseServer):
+                deferred.enter_context(signals_blocked())
+                return ()
+            host = None if self._under_way is None else self._host()
+            drains_on = () if host is None else host.drains_on
+            deferred.enter_context(self._lifecycle.signals_deferred(drains_on))
+            return drains_on
 
         def _host(self) -> Reactor | None:
             """The reactor that it is registered with."""

@@ -20,7 +20,7 @@ from typing import Any, NoReturn, Protocol
 
 from reactor.limits import Limits
 from reactor.log import logger
-from reactor.signals import SignalWatch
+from reactor.signals import SignalWatch, signals_blocked
 
 #: Seconds after which a wait looks again: a signal that comes just before it does not end it.
 SIGNAL_POLL = 0.1
@@ -226,16 +226,15 @@ class Lifecycle:
     @contextlib.contextmanager
     def signals_deferred(self, signums: tuple[int, ...]) -> Iterator[None]:
         """Around a fork and what belongs to it. Nothing that is sent to the child at once is lost, be it one
-        of *signums* or of ours, and in the parent, where another thread may get a signal, nothing is raised
-        in a hook of the fork."""
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, self._signums.union(signums))
+        of *signums*, of ours or an interrupt, and in the parent, where another thread may get a signal,
+        no draining is begun or ended in a hook of the fork."""
         self._deferred = []
         try:
-            yield
+            with signals_blocked(*self._signums, *signums):
+                yield
         finally:
             deferred, self._deferred = self._deferred, None
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            for server, signum in deferred:
+            for server, signum in deferred or ():
                 self._signalled(server, signum)
 
     def become_child(self, server: Drainable, signums: tuple[int, ...]) -> None:

@@ -2,10 +2,28 @@
 
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from types import FrameType
 from typing import Any
+
+#: The signals at which programs raise something, wherever they are: `KeyboardInterrupt`, `SystemExit`.
+_INTERRUPTS = frozenset(
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGALRM", "SIGUSR1", "SIGUSR2")
+    if hasattr(signal, name)
+)
+
+
+@contextmanager
+def signals_blocked(*signums: int) -> Iterator[None]:
+    """The calling thread gets neither interrupts nor *signums* before the end of this."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS.union(signums))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def set_wakeup_fd(fd: int) -> int | None:

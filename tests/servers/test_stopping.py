@@ -173,6 +173,39 @@ def test_ctrl_c_ends_a_full_server_at_once(name):
             assert ended(process) == (0, "", "")
 
 
+IN_THE_MIDST = """
+import os, reactor, signal, socketserver, sys
+
+def interrupted(fork=os.fork):
+    pid = fork()
+    if bool(pid) == (sys.argv[1] == "parent"):
+        signal.raise_signal(signal.SIGINT)
+    return pid
+
+os.fork = interrupted
+"""
+
+
+@FORKS
+@pytest.mark.parametrize("module", ["reactor", "socketserver"])
+@pytest.mark.parametrize("whose", ["parent", "child"])
+def test_ctrl_c_in_the_midst_of_a_fork_is_heeded_after_it(whose, module):
+    """Raised there, it would have a parent lose its child and end the connection, and a child go on as
+    a second parent."""
+    source = IN_THE_MIDST + INTERRUPTED.replace("globals()[sys.argv[1]]", f"ForkingMixIn, {module}.TCPServer")
+    with program(source, whose) as process:
+        address = ("127.0.0.1", int(process.stdout.readline()))
+        with Peer(address) as peer:
+            if whose == "parent":
+                assert process.stdout.readline() == "interrupted\n"
+                assert peer.line() == b"ready\n" and peer.ask(b"one\n") == b"ONE\n"
+            else:
+                assert peer.rest() == b""
+                process.send_signal(signal.SIGINT)
+                assert process.stdout.readline() == "interrupted\n"
+            assert ended(process)[:2] == (0, "")
+
+
 @FORKS
 @pytest.mark.parametrize("cls", hosts("TCP"))
 def test_whoever_had_the_signals_written_to_a_descriptor_has_them_again_and_a_child_never_has(cls):
