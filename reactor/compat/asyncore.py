@@ -175,6 +175,8 @@ def poll2(timeout: float | None = 0.0, map: _Any = None) -> None:
     """Take one turn: all events of one channel, then those of the next."""
     if map is None:
         map = socket_map
+    if not map:
+        return
     if _is_patched():
         _poll_turn(timeout, map)
         return

@@ -78,8 +78,6 @@ def arguments(library: Library, driver: str, timeout: Any, there: str) -> list[A
 @pytest.mark.parametrize("timeout", [0, 0.0, 1e-9, 0.001, 5, None, -1], ids=repr)
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_timeouts(driver: str, timeout: Any, there: str) -> None:
-    if there == "nobody at all" and driver == "poll2" and timeout not in (0, 0.0, 1e-9, 0.001):
-        pytest.skip("waits")
     same(arguments, driver, timeout, there)
 
 
@@ -88,6 +86,14 @@ def test_timeouts(driver: str, timeout: Any, there: str) -> None:
 def test_nobody_is_willing(driver: str, timeout: Any) -> None:
     """There is nothing to wait for: `time.sleep` of the module's own `time`."""
     same(arguments, driver, timeout, "nobody willing")
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_an_empty_map_is_not_waited_for(driver: str) -> None:
+    with stage(OURS, driver) as play:
+        began = time.monotonic()
+        play.drive(1.0)
+        assert time.monotonic() - began < 0.5
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
