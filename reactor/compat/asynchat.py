@@ -13,6 +13,7 @@ from typing import Any as _Any
 from reactor.compat import asyncore
 from reactor.compat.tracking import Fifo as _Fifo
 from reactor.compat.tracking import Watched as _Watched
+from reactor.compat.tracking import hook as _hook
 from reactor.compat.tracking import predicate as _predicate
 from reactor.compat.tracking import stock as _stock
 
@@ -156,7 +157,7 @@ class async_chat(asyncore.dispatcher):
 
     # Writing
 
-    @_stock
+    @_hook
     def handle_write(self) -> None:
         self.initiate_send()
 

@@ -42,8 +42,8 @@ from reactor.compat import polling as _polling
 from reactor.compat.passage import let_through as _let_through
 from reactor.compat.tracking import Channel as _Channel
 from reactor.compat.tracking import Watched as _Watched
+from reactor.compat.tracking import hook as _hook
 from reactor.compat.tracking import predicate as _predicate
-from reactor.compat.tracking import stock as _stock
 from reactor.log import Throttle as _Throttle
 from reactor.loop import Reactor as _Reactor
 
@@ -526,7 +526,7 @@ class dispatcher(_Channel):
         self.connected = True
         self.connecting = False
 
-    @_stock
+    @_hook
     def handle_write_event(self) -> None:
         if self.accepting:
             return
@@ -534,7 +534,7 @@ class dispatcher(_Channel):
             self.handle_connect_event()
         self.handle_write()
 
-    @_stock
+    @_hook
     def handle_expt_event(self) -> None:
         if self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             self.handle_close()
@@ -559,14 +559,14 @@ class dispatcher(_Channel):
             if self._seat is not None:
                 self._seat.rest(_flags.READ, _backoff.FIRST_PAUSE)
 
-    @_stock
+    @_hook
     def handle_expt(self) -> None:
         self.log_info("unhandled incoming priority event", "warning")
 
     def handle_read(self) -> None:
         self.log_info("unhandled read event", "warning")
 
-    @_stock
+    @_hook
     def handle_write(self) -> None:
         self.log_info("unhandled write event", "warning")
 

@@ -1,7 +1,7 @@
 """What tells a `Poller` that a channel's answers may have changed, so that it need not be asked.
 
 Each channel that a poller has taken on has a `Seat`, which says where it sits: in which poller,
-under which descriptor. `Watched` attributes, a `Predicate` that is replaced on an instance, and
+under which descriptor. `Watched` attributes, a `StockMethod` that is replaced on an instance, and
 a `Fifo` that is no longer empty tell that seat. They are descriptors and a deque, not a
 ``__setattr__``: all other attributes of a program's classes cost what they cost before.
 
@@ -67,7 +67,7 @@ class Channel:
     """What a poller can keep track of. Anything else in a map is asked every turn.
 
     ``_now_…`` is what a `Watched` attribute was last set to, ``_own_…`` what stands in place of a
-    `Predicate` on this instance.
+    `StockMethod` on this instance.
     """
 
     _seat: Seat | None = None
@@ -79,6 +79,10 @@ class Channel:
     _now_producer_fifo: Any = None
     _own_readable: Any = None
     _own_writable: Any = None
+    _own_handle_write: Any = None
+    _own_handle_write_event: Any = None
+    _own_handle_expt: Any = None
+    _own_handle_expt_event: Any = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """A class that sets or gets its attributes in a way of its own has plain ones, and is asked."""
@@ -87,7 +91,7 @@ class Channel:
             return
         for name in dir(cls):
             found = inspect.getattr_static(cls, name)
-            if isinstance(found, Predicate):
+            if isinstance(found, StockMethod):
                 setattr(cls, name, found.function)
             elif isinstance(found, Watched):
                 setattr(cls, name, getattr(Channel, f"_now_{name}", None))
@@ -98,9 +102,14 @@ STOCK: dict[Any, tuple[str, ...]] = {}
 
 
 def stock(function: Any) -> Any:
-    """Mark a hook of ours that does nothing that a program could see, so that it need not be called."""
+    """Mark a function of ours that does nothing that a program could see, so that it need not be called."""
     STOCK[function] = ()
     return function
+
+
+def hook(function: Any) -> Any:
+    """The same of a hook, which a program may put in place on one channel, at any time."""
+    return StockMethod(stock(function))
 
 
 def is_stock(function: Any) -> bool:
@@ -111,8 +120,8 @@ def is_stock(function: Any) -> bool:
         return False
 
 
-class Predicate:
-    """A stock ``readable`` or ``writable``: a method that notices when an instance gets one of its own.
+class StockMethod:
+    """A stock predicate or hook: a method that notices when an instance gets one of its own.
 
     It stands in for the class's method only; what a subclass defines is that subclass's. Called
     as a function of the class, or through ``super()``, it is the plain function.
@@ -148,9 +157,9 @@ class Predicate:
 def predicate(*decided_by: str) -> Callable[[Any], Any]:
     """Make a stock predicate of a method whose answer depends on these watched attributes only."""
 
-    def mark(function: Callable[[Any], Any]) -> Predicate:
+    def mark(function: Callable[[Any], Any]) -> StockMethod:
         STOCK[function] = decided_by
-        return Predicate(function)
+        return StockMethod(function)
 
     return mark
 

@@ -4,6 +4,8 @@ Where a hook alone is overridden everything else is stock, so that a shortcut pa
 or past one that calls it, shows.
 """
 
+import select
+import socket
 from typing import Any
 
 import pytest
@@ -202,3 +204,26 @@ def test_reached_by_getattr(kind: str, play: Any) -> None:
         for behaviour in behaviours
     ]
     all_same(proxied, cases)
+
+
+def put_in_place_later(library: Library, hook: str, driver: str) -> list[Any]:
+    """A channel that had its event, which came to nothing, gets a hook of its own, and loses it again."""
+    with stage(library, driver) as scene:
+        ours, peer = scene.pair(tcp=True)
+        channel = scene.asyncore.dispatcher(ours, scene.map)
+        channel.handle_read = lambda: None
+        if "expt" in hook:
+            peer.send(b"u", socket.MSG_OOB)
+            scene.arrived(ours, select.POLLPRI)
+        scene.turn(3)
+        setattr(channel, hook, lambda: scene.note(hook))
+        scene.turn()
+        delattr(channel, hook)
+        scene.turn(2)
+        return scene.lines()
+
+
+@pytest.mark.parametrize("hook", ["handle_write", "handle_write_event", "handle_expt", "handle_expt_event"])
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_hook_put_in_place_later(driver: str, hook: str) -> None:
+    same(put_in_place_later, hook, driver)
