@@ -17,6 +17,9 @@ _DECIDERS = ("connected", "accepting", "connecting", "producer_fifo", "out_buffe
 _WRITE = ("handle_write", "handle_write_event", "initiate_send")
 _EXPT = ("handle_expt", "handle_expt_event")
 
+#: What an ``out_buffer`` may be that grows only by being set again. A bytearray grows unseen.
+_UNCHANGING = (bytes, str, type(None))
+
 
 class Plan:
     """One class of channels. *check*: how to see whether the class is as it was when this was made."""
@@ -50,6 +53,8 @@ class Plan:
         if not self.tracked:
             return False
         if channel._own_readable is not None or channel._own_writable is not None:
+            return False
+        if type(getattr(channel, "_now_out_buffer", None)) not in _UNCHANGING:
             return False
         fifo = channel._now_producer_fifo
         if type(fifo) is Fifo:

@@ -8,7 +8,8 @@ override them, and built its list anew. Here a channel is one of three kinds:
   after its own write events; else the kernel alone knows of it. Safe, because what could
   change an answer unseen makes a channel one of the second kind: a predicate overridden in its
   class or on it, a property in place of a watched attribute, a ``__setattr__``, a foreign
-  ``producer_fifo``. Classes are compared in every turn, for they can be patched (`plans`).
+  ``producer_fifo``, an ``out_buffer`` that grows in place. Classes are compared in every turn, for
+  they can be patched (`plans`).
 - **asked**: every other dispatcher. It is asked each turn, as it was; the kernel is told only of
   an answer that differs from the last.
 - **loose**: whatever else stands in a map, and what epoll will not take (a regular file). It is

@@ -494,6 +494,10 @@ def buffered(library: Library, driver: str, way: str) -> list[Any]:
                 channel.out_buffer += b"data"
             elif way == "bytearray":
                 channel.out_buffer = bytearray(b"data")
+            elif way == "grown in place":
+                channel.out_buffer = bytearray()
+                play.turn()
+                channel.out_buffer.extend(b"data")
             elif way == "unconnected":
                 channel.connected = False
                 channel.out_buffer = b"data"
@@ -511,7 +515,19 @@ def buffered(library: Library, driver: str, way: str) -> list[Any]:
         return play.lines()
 
 
-@pytest.mark.parametrize("way", ["set", "added", "bytearray", "unconnected", "send", "str", "initiate_send"])
+BUFFERED = (
+    "set",
+    "added",
+    "bytearray",
+    "grown in place",
+    "unconnected",
+    "send",
+    "str",
+    "initiate_send",
+)
+
+
+@pytest.mark.parametrize("way", BUFFERED)
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_a_buffer_that_is_set(driver: str, way: str) -> None:
     same(buffered, driver, way)
