@@ -157,7 +157,7 @@ def poll(timeout: float | None = 0.0, map: _Any = None) -> None:
             if obj is not None and map.get(fd) is obj:
                 read(obj)
             else:
-                poller.is_unlike()
+                poller.is_unlike(fd)
     if more & ~_flags.IN:
         for kind, deliver in ((_flags.OUT, write), (_flags.PRI, _exception), (_flags.NVAL, _invalid)):
             for fd, flags in ready:
@@ -190,7 +190,7 @@ def poll2(timeout: float | None = 0.0, map: _Any = None) -> None:
         if obj is not None and map.get(fd) is obj:
             readwrite(obj, flags)
         else:
-            poller.is_unlike()
+            poller.is_unlike(fd)
 
 
 poll3 = poll2

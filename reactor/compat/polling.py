@@ -125,16 +125,18 @@ class Poller(Roster):
             if self._ready:
                 return self._ready, self._seen
             if self.map != self._seen:
-                self.is_unlike()
+                self._next_compare = 0.0
                 return [], self._seen
         self._ready = self._sort(self._kernel.poll(timeout), by_select)
         if not self._ready and timeout == whole:
             self._ready = self._find_lost()
         return self._ready, self._seen
 
-    def is_unlike(self) -> None:
-        """Somebody was found not to be in the map as it was."""
+    def is_unlike(self, fd: Any) -> None:
+        """Who was at *fd* was found not to be there any more. Who is may say that it is equal to that one."""
         self._next_compare = 0.0
+        if fd in self._seen:
+            self.removed(fd)
 
     def _may_wait_to_compare(self) -> bool:
         """Whether a map is so large that it is not compared in every turn, but for a hundredth of the time,

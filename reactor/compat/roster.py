@@ -64,8 +64,8 @@ class Roster:
         child that has it as well can make it come back. Any thread may call it."""
         channel = self._seen.pop(fd, self._fresh.pop(fd, None))
         self._forget(fd)
-        seat = getattr(channel, "_seat", None)
-        if isinstance(seat, Seat) and seat.poller is self and seat.fd == fd:
+        seat = channel._seat if _is_channel(channel) else None
+        if seat is not None and seat.poller is self and seat.fd == fd:
             seat.poller = None
             object.__setattr__(channel, "_seat", None)
 
@@ -105,7 +105,7 @@ class Roster:
         self._seen = dict(self._loose)
         self._fresh.clear()
         for fd, channel in self._loose.items():
-            if isinstance(channel, Channel):
+            if _is_channel(channel):
                 self._take_a_seat(fd, channel)
 
     def _look_at(self, fd: Any) -> None:
@@ -118,7 +118,7 @@ class Roster:
         of: Any = type(channel)
         if of.__eq__ is not object.__eq__:
             self._equals = True
-        if not (isinstance(channel, Channel) and isinstance(fd, int) and self._take_a_seat(fd, channel)):
+        if not (_is_channel(channel) and isinstance(fd, int) and self._take_a_seat(fd, channel)):
             self._loose[fd] = channel
         else:
             plan = self._plan(channel)
@@ -249,6 +249,11 @@ class Roster:
             self._kernel = select.epoll()
             if self.host is not None:
                 self.host.attach()
+
+
+def _is_channel(channel: Any) -> bool:
+    """Whether it is one indeed, not a proxy or a mock that says so."""
+    return issubclass(type(channel), Channel)
 
 
 def _number(key: Any) -> int:

@@ -5,6 +5,7 @@ import socket
 import weakref
 from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -134,6 +135,43 @@ def lacking(library: Library, driver: str, lack: str) -> list[Any]:
 )
 def test_an_object_that_lacks_something(lack: str) -> None:
     all_same(lacking, [(driver, lack) for driver in DRIVERS])
+
+
+def standing_in(library: Library, driver: str, how: str) -> list[Any]:
+    """What stands in the map says that it is a dispatcher, and is not."""
+    with stage(library, driver) as play:
+        ours, peer = play.pair()
+
+        def handle_read(self: Any) -> None:
+            play.note("read", self.recv(10))
+
+        body = {"handle_read": handle_read, "writable": lambda self: False}
+        channel = type("Channel", (play.asyncore.dispatcher,), body)(ours, play.map)
+        if how == "mock":
+            double = mock.MagicMock(spec=type(channel))
+            double.writable.return_value = False
+            double.handle_read_event.side_effect = channel.handle_read_event
+        else:
+            double = weakref.proxy(channel)
+        fd = channel._fileno
+        play.map[fd] = double
+        for _ in range(2):
+            peer.send(b"data")
+            play.turn()
+        if how != "mock":
+            channel.close()
+            play.map[fd] = double
+            double = channel = None
+            play.turn()
+            del play.map[fd]
+            play.turn()
+        return play.lines()
+
+
+@pytest.mark.parametrize("how", ["proxy", "mock"])
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_an_object_that_stands_in_for_a_dispatcher(driver: str, how: str) -> None:
+    same(standing_in, driver, how)
 
 
 # Kinds of mappings

@@ -10,6 +10,7 @@ import select
 import socket
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -322,6 +323,15 @@ def test_channels_that_are_equal(stage: Stage) -> None:
         assert poller.seats(new._fileno, new)
     finally:
         other.close()
+
+
+def test_a_proxy_in_place_of_the_channel(stage: Stage) -> None:
+    """It says that it is equal: that it is another is noticed when there is an event."""
+    stage.turn()
+    stage.map[stage.chat._fileno] = weakref.proxy(stage.chat)
+    stage.peer.send(b"a\n")
+    stage.turn(2)
+    assert stage.peer.recv(10) == b"A\n"
 
 
 def test_one_channel_in_two_maps(stage: Stage) -> None:
