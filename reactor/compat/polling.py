@@ -226,10 +226,12 @@ class Poller(Roster):
             return []
         self._next_search = now + SEARCH_INTERVAL
         lost = []
-        for fd in list(self._watched):
-            sock = getattr(self._seen.get(fd), "_now_socket", None)
-            if sock is not None and sock.fileno() != fd:
-                lost.append((fd, NVAL))
+        for fd, flags in list(self._watched.items()):
+            if _may_be_lost(getattr(self._seen.get(fd), "_now_socket", None), fd):
+                try:
+                    self._kernel.modify(fd, flags)
+                except OSError:
+                    lost.append((fd, NVAL))
         return lost
 
     def _settle(self) -> None:
@@ -316,6 +318,17 @@ class _Here(dict[Any, Any]):
 def is_datagram(sock: Any) -> bool:
     """Whether *sock* keeps the boundaries of messages: one of them is no reason to close it."""
     return getattr(sock, "type", None) == socket.SOCK_DGRAM
+
+
+def _may_be_lost(sock: Any, fd: int) -> bool:
+    """Whether *sock* has another descriptor than *fd*, or none: it was closed, or somebody else has *fd* now
+    and reads from it, as who wraps a socket in TLS does."""
+    try:
+        return bool(sock.fileno() != fd)
+    except AttributeError:  # no socket, or one of the program's own
+        return False
+    except (OSError, ValueError):
+        return True
 
 
 def _unread(fd: Any) -> bool:

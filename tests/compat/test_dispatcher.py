@@ -678,6 +678,40 @@ def test_ours_finds_a_socket_that_was_closed_behind_its_back(asked: bool, driver
             play.drive(0.01)
 
 
+class Bare:
+    """Stands for a socket, and has no more than a channel needs."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.recv, self.send, self.close = sock.recv, sock.send, sock.close
+
+
+def handed_on(library: Library, driver: str, how: str) -> list[Any]:
+    """Another object reads from the descriptor now; the channel stays at it, and idle for some turns."""
+    with stage(library, driver) as play, mock.patch.object(polling, "SEARCH_INTERVAL", 0):
+        ours, peer = play.pair()
+
+        def handle_read(self: Any) -> None:
+            play.note("read", self.reader.recv(10))
+
+        body = {"handle_read": handle_read, "writable": unwilling}
+        channel = play.telling(type("Channel", (play.asyncore.dispatcher,), body), CALLED)(ours, play.map)
+        play.turn()
+        if how == "detached":
+            channel.reader = play.holding(socket.socket(fileno=ours.detach()))
+        else:
+            channel.reader = channel.socket = Bare(ours)
+        play.turn(2, timeout=0.001)
+        peer.send(b"data")
+        play.turn()
+        return play.lines()
+
+
+@pytest.mark.parametrize("how", ["detached", "no fileno"])
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_socket_that_is_handed_on(driver: str, how: str) -> None:
+    same(handed_on, driver, how)
+
+
 def without_dispatcher_init(library: Library, driver: str) -> list[Any]:
     """A subclass that sets what it needs itself, and calls no constructor."""
     with stage(library, driver) as play:
