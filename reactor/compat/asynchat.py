@@ -112,11 +112,7 @@ class async_chat(asyncore.dispatcher):
             data = bytes(data, self.encoding)
         # Any of the upcalls may change the terminator or the buffer, so both are looked at anew
         # after each of them; what was handed over counts as consumed only when it was taken.
-        buffer = self._inbox
-        start = self._consumed
-        if start < len(buffer):
-            data = buffer[start:] + data
-        self._inbox = buffer = data
+        self._inbox = buffer = self._inbox[self._consumed :] + data  # of the type of what was there
         self._consumed = start = 0
         while start < len(buffer):  # not so of an inbox that somebody emptied, however much is consumed
             terminator = self.get_terminator()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.compat.implementations import Library, same
+from tests.compat.implementations import Library, all_same, same
 from tests.compat.stage import Error, stage
 
 FEW = settings(max_examples=100, deadline=None, database=None, derandomize=True)
@@ -131,6 +131,42 @@ def consumed_and_begun(library: Library) -> list[Any]:
 
 def test_what_is_consumed_is_no_beginning_of_a_terminator() -> None:
     same(consumed_and_begun)
+
+
+KINDS: dict[str, Any] = {
+    "bytes": bytes,
+    "bytearray": bytearray,
+    "memoryview": memoryview,
+    "str": lambda data: data.decode(),
+}
+
+
+def of_kinds(library: Library, received: str, there: str, terminator: Any) -> list[Any]:
+    """A `recv` of its own that gives something of that kind, on top of what is there."""
+    with stage(library) as play:
+
+        class Chat(play.asynchat.async_chat):  # type: ignore[misc, name-defined]
+            def recv(self, size: int) -> Any:
+                return KINDS[received](b"one\ntwo")
+
+            def collect_incoming_data(self, data: Any) -> None:
+                play.note("collect", data)
+
+            def found_terminator(self) -> None:
+                play.note("found", self.ac_in_buffer)
+
+        chat = Chat(None, play.map)
+        chat.set_terminator(terminator)
+        chat.ac_in_buffer = KINDS[there](b"")
+        for _ in range(2):
+            play.returns("read", chat.handle_read)
+            play.note(chat.ac_in_buffer)
+        return play.lines()
+
+
+@pytest.mark.parametrize("there", KINDS)
+def test_what_recv_gives(there: str) -> None:
+    all_same(of_kinds, [(received, there, term) for received in KINDS for term in (b"\n", "\n", 2, None)])
 
 
 def setting(library: Library, terminator: Any, encoding: Any) -> list[Any]:
