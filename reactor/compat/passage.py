@@ -2,7 +2,7 @@
 
 Once this was a ``__getattr__``. That would make every attribute of every channel slower, so the
 names of a socket stand in the class one by one, and step aside for whatever else has them: an
-instance's own attribute, a subclass's, or that of another base further on.
+instance's own attribute, a subclass's, that of another base further on, or a ``__getattr__``.
 """
 
 import warnings
@@ -25,6 +25,8 @@ class Passage:
         me = channel_class.__name__
         if channel is None:
             raise AttributeError(f"type object {me!r} has no attribute {self.name!r}")
+        if hasattr(channel_class, "__getattr__"):
+            raise AttributeError(self.name)  # upon which that is called
         try:
             value = getattr(channel.socket, self.name)
         except AttributeError:

@@ -369,6 +369,30 @@ def test_attributes_that_nobody_has() -> None:
     same(fallen_through)
 
 
+def caught(library: Library, defined_by: str) -> list[Any]:
+    """A program that has a way of its own for attributes that are not there."""
+    with stage(library) as play:
+        ours, _ = play.pair()
+
+        class Catcher:
+            def __getattr__(self, name: str) -> Any:
+                if name == "detach":
+                    raise AttributeError(name)
+                return f"caught {name}"
+
+        bases = [play.asyncore.dispatcher, Catcher]
+        channel = type("Channel", tuple(bases if defined_by == "base" else bases[::-1]), {})(ours, play.map)
+        for name in ("family", "timeout", "shutdown", "no_such_thing"):
+            play.note(name, getattr(channel, name))
+        play.note(hasattr(channel, "detach"), hasattr(type(channel), "family"))
+        return play.lines()
+
+
+@pytest.mark.parametrize("defined_by", ["base", "mixin"])
+def test_attributes_that_the_program_finds(defined_by: str) -> None:
+    same(caught, defined_by)
+
+
 def test_ours_falls_through_to_the_socket() -> None:
     with stage(OURS) as play:
         ours, _ = play.pair()
