@@ -1,16 +1,17 @@
 """`Plan`: which channels of a class can be tracked, and which have to be asked every turn.
 
 A class can be tracked if what it answers is known: its `readable` and `writable` are the stock
-ones, the attributes that decide them are watched, and it does not meddle with how attributes are
-set and read. That is looked at once for each class and, since a program may patch its methods at
-any time, they are compared in every turn (a tuple for each class, in C).
+ones, which notice when one channel gets its own, the attributes that decide them are watched, and
+it does not meddle with how attributes are set and read. That is looked at once for each class and,
+since a program may patch its methods at any time, they are compared in every turn.
 """
 
+import inspect
 from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
 
-from reactor.compat.tracking import STOCK, Fifo, Watched, is_stock, meddles
+from reactor.compat.tracking import STOCK, Fifo, StockMethod, Watched, is_stock, meddles
 
 _PREDICATES = ("readable", "writable")
 _DECIDERS = ("connected", "accepting", "connecting", "producer_fifo", "out_buffer")
@@ -30,16 +31,17 @@ class Plan:
         names = [*_PREDICATES, *_DECIDERS, *_WRITE, *_EXPT]
         names = [name for name in names if hasattr(channel_class, name)]
         found = {name: getattr(channel_class, name) for name in names}
-        plain = not meddles(channel_class)
-        predicates = [found[name] for name in _PREDICATES]
+        known = [
+            not meddles(channel_class)
+            and isinstance(inspect.getattr_static(channel_class, name), StockMethod)
+            and all(isinstance(found.get(decider), Watched) for decider in STOCK[found[name]])
+            for name in _PREDICATES
+        ]
         #: `readable` is the stock one, which always says yes.
-        self.reads = plain and is_stock(predicates[0])
-        self.writable = predicates[1]
+        self.reads = known[0]
+        self.writable = found["writable"]
         #: Nobody need be asked.
-        self.tracked = plain and all(
-            is_stock(answer) and all(isinstance(found.get(name), Watched) for name in STOCK[answer])
-            for answer in predicates
-        )
+        self.tracked = all(known)
         #: A write event with nothing to write comes to nothing that the program could see.
         self.write = [name for name in _WRITE if name in found]
         self.mute = all(is_stock(found[name]) for name in self.write)

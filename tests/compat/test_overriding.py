@@ -206,6 +206,30 @@ def test_reached_by_getattr(kind: str, play: Any) -> None:
     all_same(proxied, cases)
 
 
+def borrowed(library: Library, which: str, driver: str) -> list[Any]:
+    """A class that takes a stock predicate from another, and a channel that gets its own all the same."""
+    with stage(library, driver) as scene:
+        stock = getattr(scene.asyncore.dispatcher, which)
+        body = {"handle_read": lambda self: scene.note("read", self.recv(9)), "writable": lambda self: False}
+        body["handle_write"] = lambda self: scene.note("write")
+        ours, peer = scene.pair()
+        channel = type("Channel", (scene.base("async_chat"),), {**body, which: stock})(ours, scene.map)
+        for answer in (True, False, True):
+            peer.send(b"data")
+            scene.turn()
+            setattr(channel, which, lambda answer=answer: answer)
+            scene.turn()
+        delattr(channel, which)
+        scene.turn()
+        return scene.lines()
+
+
+@pytest.mark.parametrize("which", PREDICATES)
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_borrowed_predicate(driver: str, which: str) -> None:
+    same(borrowed, which, driver)
+
+
 def put_in_place_later(library: Library, hook: str, driver: str) -> list[Any]:
     """A channel that had its event, which came to nothing, gets a hook of its own, and loses it again."""
     with stage(library, driver) as scene:
