@@ -104,6 +104,7 @@ class Roster:
         self._loose = dict(self.map.items())
         self._seen = dict(self._loose)
         self._fresh.clear()
+        self.changed.clear()  # everybody is asked
         for fd, channel in self._loose.items():
             if _is_channel(channel):
                 self._take_a_seat(fd, channel)

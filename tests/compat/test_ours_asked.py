@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 import weakref
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -350,6 +350,18 @@ def test_one_channel_in_two_maps(stage: Stage) -> None:
     stage.turn()
     assert stage.peer.recv(10) == b"more data"
     assert poller_of(stage.map) is first
+
+
+def test_a_map_that_nothing_is_kept_of(stage: Stage) -> None:
+    """Neither is what its channels tell."""
+    stage.map = OrderedDict(stage.map)
+    stage.turn()
+    poller = poller_of(stage.map)
+    for _ in range(5):
+        stage.chat.connected = True
+        stage.turn()
+    assert stage.chat._seat is not None
+    assert not poller.changed
 
 
 def test_a_regular_file(stage: Stage, tmp_path: Any) -> None:
