@@ -74,7 +74,6 @@ class Channel:
     _now_socket: Any = None
     _now_connected: Any = False
     _now_accepting: Any = False
-    _now_open = False  # connected and not accepting
     _now_connecting: Any = False
     _now_producer_fifo: Any = None
     _own_readable: Any = None
@@ -173,13 +172,9 @@ class Watched(property):
 
     def __init__(self, name: str, *, anew: bool = False) -> None:
         place = f"_now_{name}"
-        opens = name in ("connected", "accepting")
 
         def put(channel: Any, value: Any) -> None:
             object.__setattr__(channel, place, value)
-            if opens:
-                is_open = bool(channel._now_connected and not channel._now_accepting)
-                object.__setattr__(channel, "_now_open", is_open)
             seat = channel._seat
             if seat is not None:
                 if anew:  # the descriptor may be another now

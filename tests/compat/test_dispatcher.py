@@ -463,6 +463,26 @@ def test_datagrams(driver: str) -> None:
     same(datagrams, driver)
 
 
+def always_accepting(library: Library, driver: str, how: str) -> list[Any]:
+    """A subclass that has its own ``accepting``, and is connected."""
+    with stage(library, driver) as play:
+        ours, peer = play.pair()
+        body = {"accepting": True if how == "value" else property(lambda self: True)}
+        body["handle_read"] = lambda self: play.note("read", self.recv(9))
+        base = type("Base", (play.asyncore.dispatcher,), body)
+        channel = play.telling(base, ("handle_accept",))(ours, play.map)
+        channel.accept = lambda: play.note("accept", ours.recv(9))
+        peer.send(b"data")
+        play.turn()
+        return play.lines()
+
+
+@pytest.mark.parametrize("how", ["value", "property"])
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_class_that_is_always_accepting(driver: str, how: str) -> None:
+    same(always_accepting, driver, how)
+
+
 def set_by_hand(library: Library, driver: str, name: str, value: Any, kind: str) -> list[Any]:
     """The attributes that programs set themselves decide who is asked and what an event means."""
     with stage(library, driver) as play:
