@@ -25,14 +25,17 @@ _UNCHANGING = (bytes, str, type(None))
 class Plan:
     """One class of channels. *check*: how to see whether the class is as it was when this was made."""
 
-    __slots__ = ("check", "deaf", "mute", "reads", "tracked", "writable", "write")
+    __slots__ = ("check", "deaf", "mute", "reads", "tells", "tracked", "writable", "write")
 
     def __init__(self, channel_class: type) -> None:
-        names = [*_PREDICATES, *_DECIDERS, *_WRITE, *_EXPT]
+        names = [*_PREDICATES, *_DECIDERS, *_WRITE, *_EXPT, "socket"]
         names = [name for name in names if hasattr(channel_class, name)]
         found = {name: getattr(channel_class, name) for name in names}
+        plain = not meddles(channel_class)
+        #: We are told when a channel gets another socket, which may have the same number.
+        self.tells = plain and isinstance(found["socket"], Watched)
         known = [
-            not meddles(channel_class)
+            plain
             and isinstance(inspect.getattr_static(channel_class, name), StockMethod)
             and all(isinstance(found.get(decider), Watched) for decider in STOCK[found[name]])
             for name in _PREDICATES

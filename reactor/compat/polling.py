@@ -7,14 +7,15 @@ override them, and built its list anew. Here a channel is one of three kinds:
   attributes that tell us when they are set (`tracking`), so it is looked at when one was, and
   after its own write events; else the kernel alone knows of it. Safe, because what could
   change an answer unseen makes a channel one of the second kind: a predicate overridden in its
-  class or on it, a property in place of a watched attribute, a ``__setattr__``, a foreign
-  ``producer_fifo``, an ``out_buffer`` that grows in place. Classes are compared in every turn, for
-  they can be patched (`plans`).
+  class or on it, a property in place of a watched attribute, a foreign ``producer_fifo``, an
+  ``out_buffer`` that grows in place. Classes are compared in every turn, for they can be patched
+  (`plans`).
 - **asked**: every other dispatcher. It is asked each turn, as it was; the kernel is told only of
   an answer that differs from the last.
-- **loose**: whatever else stands in a map, and what epoll will not take (a regular file). It is
-  asked, and registered for that turn only, for its descriptor may be another the next time.
-  All of a map is loose if that map is no plain dict: then nothing of it is kept.
+- **loose**: whatever else stands in a map, a dispatcher that does not tell when it gets another
+  socket (its class has its own ``socket``, or a ``__setattr__``), and what epoll will not take (a
+  regular file). It is asked, and registered for that turn only, for its descriptor may be another
+  the next time. All of a map is loose if that map is no plain dict: then nothing of it is kept.
 
 `add_channel` and `del_channel` tell us what they do. That a program changed a map itself is seen
 by comparing the map with what we have, in C, by identity first; only a difference costs more. A

@@ -121,13 +121,15 @@ class Roster:
             self._equals = True
         if not (_is_channel(channel) and isinstance(fd, int) and self._take_a_seat(fd, channel)):
             self._loose[fd] = channel
+            return
+        plan = self._plan(channel)
+        if not plan.tells:
+            self._loose[fd] = channel
+        elif plan.tracks(channel):
+            self._asked.pop(fd, None)
+            self._weigh(fd, channel)
         else:
-            plan = self._plan(channel)
-            if plan.tracks(channel):
-                self._asked.pop(fd, None)
-                self._weigh(fd, channel)
-            else:
-                self._asked[fd] = (channel, plan.reads and channel._own_readable is None)
+            self._asked[fd] = (channel, plan.reads and channel._own_readable is None)
 
     def _look(self) -> None:
         """See who came and who changed."""

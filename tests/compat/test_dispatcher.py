@@ -662,10 +662,19 @@ def test_classes_that_meddle_with_attributes(how: str) -> None:
     all_same(slots_and_more, [(how, driver) for driver in DRIVERS])
 
 
-def other_socket(library: Library, driver: str, how: str) -> list[Any]:
+#: How a class comes to have a `socket` of its own.
+OWN_SOCKET: dict[str, dict[str, Any]] = {
+    "none": {},
+    "value": {"socket": None},
+    "__setattr__": {"__setattr__": lambda self, name, value: self.__dict__.__setitem__(name, value)},
+}
+
+
+def other_socket(library: Library, driver: str, how: str, own: str) -> list[Any]:
     """A channel that gets another socket, with the descriptor's number of the first or its own."""
     with stage(library, driver) as play:
         body = {"handle_read": lambda self: play.note(self.recv(10)), "writable": unwilling}
+        body.update(OWN_SOCKET[own])
         ours, peer = play.pair()
         channel = telling(play, "dispatcher", **body)(ours, play.map)
         peer.send(b"first")
@@ -700,10 +709,11 @@ def unwilling(self: Any) -> bool:
     return False
 
 
+@pytest.mark.parametrize("own", OWN_SOCKET)
 @pytest.mark.parametrize("how", ["duplicated", "the same number", "set_socket", "set_socket alone"])
 @pytest.mark.parametrize("driver", DRIVERS)
-def test_another_socket(driver: str, how: str) -> None:
-    same(other_socket, driver, how)
+def test_another_socket(driver: str, how: str, own: str) -> None:
+    same(other_socket, driver, how, own)
 
 
 @pytest.mark.parametrize(("asked", "driver"), [(False, "loop"), (True, "poll2")])
