@@ -21,10 +21,10 @@ override them, and built its list anew. Here a channel is one of three kinds:
 by comparing the map with what we have, in C, by identity first; only a difference costs more. A
 large map is compared whenever there is nothing else to do, and else every few milliseconds.
 
-An event is for the object that was there when the wait began: what has left the map since, or
-came to that number since, gets nothing. What cannot be masked in the kernel or was
-not cleared by its handler (a hang-up, end of file, an urgent byte, a failing ``accept``) has
-that channel rest, a little longer each time, so that it burns no core.
+Events are delivered in the order of the map. An event is for the object that was there when the
+wait began: what has left the map since, or came to that number since, gets nothing. What cannot
+be masked in the kernel or was not cleared by its handler (a hang-up, end of file, an urgent byte,
+a failing ``accept``) has that channel rest, a little longer each time, so that it burns no core.
 """
 
 import contextlib
@@ -122,13 +122,13 @@ class Poller(Roster):
         if self._wanted or self._kernel is None:
             return self._wait_aside(timeout, by_select)
         if self._unsure:
-            self._ready = self._sort(self._kernel.poll(0), by_select)
+            self._ready = self._in_order(self._sort(self._kernel.poll(0), by_select))
             if self._ready:
                 return self._ready, self._seen
             if self.map != self._seen:
                 self._next_compare = 0.0
                 return [], self._seen
-        self._ready = self._sort(self._kernel.poll(timeout), by_select)
+        self._ready = self._in_order(self._sort(self._kernel.poll(timeout), by_select))
         if not self._ready and timeout == whole:
             self._ready = self._find_lost()
         return self._ready, self._seen
@@ -172,7 +172,14 @@ class Poller(Roster):
             key, channel, asked = wanted[fd]
             here[key] = channel
             self._sort_one(ready, key, channel, flags, asked, by_select)
-        return ready, here
+        return self._in_order(ready), here
+
+    def _in_order(self, ready: Ready) -> Ready:
+        """As they stand in the map. The kernel has them in the order in which their events came."""
+        if len(ready) > 1:
+            places = self._places
+            ready.sort(key=lambda event: places.get(event[0], 0))
+        return ready
 
     def _sort(self, events: list[tuple[int, int]], by_select: bool) -> Ready:
         seen: dict[Any, Any] = self._seen

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import itertools
 import select
 import time
 from collections import deque
@@ -35,6 +36,8 @@ class Roster:
         self._kept = _can_be_kept(map)
         self._kernel: Any = None
         self._seen: dict[Any, Any] = {}
+        self._places: dict[Any, int] = {}  # in which order they came, as they stand in the map
+        self._order = itertools.count()
         self._watched: dict[Any, int] = {}  # what the kernel knows
         self._asked: dict[Any, tuple[Any, bool]] = {}  # and whether `readable` is known to say yes
         self._loose: dict[Any, Any] = {}
@@ -51,6 +54,8 @@ class Roster:
     def added(self, fd: Any, channel: Any) -> None:
         """`add_channel` put *channel* into the map. Any thread may call it."""
         self._fresh[fd] = channel
+        if fd not in self._places:
+            self._places[fd] = next(self._order)
         self._seen.pop(fd, None)  # what was there, or its old socket, gets no event of this turn any more
         (self._here() or {}).pop(fd, None)
 
@@ -63,6 +68,7 @@ class Roster:
         """`del_channel` took *fd* out of the map: while the descriptor is still open, so that not even a
         child that has it as well can make it come back. Any thread may call it."""
         channel = self._seen.pop(fd, self._fresh.pop(fd, None))
+        self._places.pop(fd, None)
         self._forget(fd)
         seat = channel._seat if _is_channel(channel) else None
         if seat is not None and seat.poller is self and seat.fd == fd:
@@ -98,12 +104,15 @@ class Roster:
         for fd, channel in there.items():
             if fd not in self._seen:
                 self.added(fd, channel)
+        self._order = itertools.count()
+        self._places = dict(zip(there, self._order, strict=False))
 
     def _snapshot(self) -> None:
         """The whole of a map that nothing is kept of."""
         self._loose = dict(self.map.items())
         self._seen = dict(self._loose)
         self._fresh.clear()
+        self._places.clear()
         self.changed.clear()  # everybody is asked
         for fd, channel in self._loose.items():
             if _is_channel(channel):

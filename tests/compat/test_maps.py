@@ -408,6 +408,57 @@ def test_a_map_changed_between_turns(driver: str, change: str) -> None:
     same(changed, driver, change)
 
 
+def in_order(library: Library, driver: str, change: str) -> list[Any]:
+    """Who is ready in one turn gets its event in the order of the map, whoever was ready first."""
+    with stage(library, driver) as play:
+        peers = []
+
+        class Channel(play.asyncore.dispatcher):  # type: ignore[misc, name-defined]
+            name = ""
+
+            def writable(self) -> bool:
+                return False
+
+            def handle_read(self) -> None:
+                play.note(self.name, "read", self.recv(10))
+
+        for name in ("one", "two", "three", "four", "five"):
+            if change == "ducks" and name in ("one", "four"):
+                each, peer = duck(play, name)
+                play.map[each.socket.fileno()] = each
+            else:
+                ours, peer = play.pair()
+                Channel(ours, play.map).name = name
+            peers.append(peer)
+        play.turn()
+        first, second, *_ = play.map.values()
+        if change == "came again":
+            first.del_channel()
+            first.set_socket(first.socket)
+        elif change == "added again":
+            second.add_channel()
+        elif change == "came again by hand":
+            play.map.pop(first.socket.fileno())
+            play.turn()
+            play.map[first.socket.fileno()] = first
+        elif change == "replaced by hand":
+            play.map[second.socket.fileno()] = Duck(play, second.socket, "another")
+        for _ in range(2):
+            play.turn()
+            for peer in reversed(peers):
+                peer.send(b"data")
+            play.turn()
+        return play.lines()
+
+
+@pytest.mark.parametrize(
+    "change", ["nothing", "came again", "added again", "came again by hand", "replaced by hand", "ducks"]
+)
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_the_order_within_a_turn(driver: str, change: str) -> None:
+    same(in_order, driver, change)
+
+
 def reused(library: Library, driver: str, between: bool) -> list[Any]:
     """A descriptor closed, and its number given to another, with the same object in the map or a new one."""
     with stage(library, driver) as play:
