@@ -51,6 +51,10 @@ from reactor.compat.roster import Roster
 LARGE = 500
 COMPARE_INTERVAL = 2e-6
 
+#: Classes that are remembered after their last channel, besides one for each that is there: a program may
+#: make one for each connection.
+MANY = 20
+
 #: Seconds between searches for closed sockets, made only while there is nothing else to do.
 SEARCH_INTERVAL = 1.0
 
@@ -86,11 +90,14 @@ class Poller(Roster):
             for fd in self._rests.over(time.monotonic()):
                 if self._is_tracked(fd):
                     self._weigh(fd, self._seen[fd])
+        stale = len(self._plans) > MANY + len(self._seen)
         for look, of, answers in self._plans.checks:
             if look(of) != answers:
-                self._plans = Plans()
-                self.changed.extend(self._seen)
+                stale = True
                 break
+        if stale:
+            self._plans = Plans()
+            self.changed.extend(self._seen)
         if self._kept:
             self._try_again()
             self._look()

@@ -364,6 +364,25 @@ def test_a_map_that_nothing_is_kept_of(stage: Stage) -> None:
     assert not poller.changed
 
 
+def test_a_class_for_each_connection(stage: Stage) -> None:
+    """They are gone with their connections."""
+    classes = []
+    for _ in range(100):
+        other = Stage(type("Own", (Chat,), {}))
+        other.chat.del_channel()
+        other.chat._map = stage.map
+        other.chat.set_socket(other.chat.socket)
+        stage.turn()
+        classes.append(weakref.ref(type(other.chat)))
+        other.chat.close()
+        other.close()
+        del other
+    stage.turn()
+    gc.collect()
+    assert sum(ref() is not None for ref in classes) < 30
+    assert stage.answers()
+
+
 def test_a_regular_file(stage: Stage, tmp_path: Any) -> None:
     """Which epoll does not take, and poll always has ready."""
     path = tmp_path / "file"
