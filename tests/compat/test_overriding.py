@@ -230,6 +230,31 @@ def test_a_borrowed_predicate(driver: str, which: str) -> None:
     same(borrowed, which, driver)
 
 
+def of_another_class(library: Library, kind: str, driver: str) -> list[Any]:
+    """A channel that goes on as one of another class, and comes back."""
+    with stage(library, driver) as scene:
+        body = {"handle_read": lambda self: scene.note("read", self.recv(9))}
+        first = type("First", (scene.base(kind),), body)
+        body = {"readable": lambda self: False, "writable": lambda self: True}
+        body["handle_write"] = lambda self: scene.note("write")
+        second = type("Second", (first,), body)
+        ours, peer = scene.pair()
+        channel = first(ours, scene.map)
+        for cls in (first, second, first):
+            channel.__class__ = cls
+            peer.send(b"data")
+            scene.turn(2)
+            scene.note(type(channel) is cls, channel.__class__ is cls, isinstance(channel, second))
+        scene.returns("no class", setattr, channel, "__class__", 5)
+        return scene.lines()
+
+
+@pytest.mark.parametrize("kind", ["dispatcher", "dispatcher_with_send", "async_chat"])
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_channel_of_another_class(driver: str, kind: str) -> None:
+    same(of_another_class, kind, driver)
+
+
 def put_in_place_later(library: Library, hook: str, driver: str) -> list[Any]:
     """A channel that had its event, which came to nothing, gets a hook of its own, and loses it again."""
     with stage(library, driver) as scene:
