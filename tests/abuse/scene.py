@@ -12,12 +12,15 @@ from typing import Any
 from tests.abuse.bystander import Bystander
 from tests.abuse.contenders import Program
 from tests.abuse.peer import DatagramPeer, Peer
-from tests.abuse.target import POLL, Target
+from tests.abuse.target import POLL, Target, until
 
 
 class CannotTell(Exception):
     """This machine, or this user, cannot do what the row does."""
 
+
+#: Connections, or children, that the bystander may have at any time.
+BYSTANDERS = 2
 
 #: Descriptors of this process that are no peer's of a crowd.
 SPARE_DESCRIPTORS = 200
@@ -36,6 +39,7 @@ class Scene:
         self.bystander = bystander
         self._stack = stack
         self._came = 0
+        self._held = self._holds()
 
     def peer(self, *, hasty: bool = False, **options: Any) -> Peer:
         self._came += 1
@@ -64,6 +68,13 @@ class Scene:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
             self._stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
         return min(most, self.program.crowd, hard - SPARE_DESCRIPTORS)
+
+    def _holds(self) -> int:
+        return self.target.descriptors() + self.target.children()
+
+    def await_end(self) -> None:
+        """Wait until those who have left are let go, but for a few: what is held for them is growth."""
+        until(lambda: self._holds() <= self._held + BYSTANDERS, "those who have left are not let go")
 
     def must_not_spin(self) -> None:
         """Fail if the server is busy, now that nobody but the bystander asks it anything."""

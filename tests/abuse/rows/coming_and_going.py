@@ -57,6 +57,7 @@ def reset_in_a_reply(scene: Scene) -> None:
         peer.send(b"1000000\n" * 3)
         assert peer.exactly(5000) == sized(1_000_000)[:5000]
         peer.reset()
+        scene.await_end()
 
 
 @row("A peer that closes while the server writes", growth=8)
@@ -66,6 +67,7 @@ def closes_while_it_writes(scene: Scene) -> None:
         peer.send(b"1000000\n" * 3)
         peer.exactly(1)
         peer.socket.close()
+        scene.await_end()
 
 
 @row(
