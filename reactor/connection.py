@@ -202,7 +202,7 @@ class Connection(ConnectionRow):
             batch = self._batch  # `close` and `abort` take it away
             # The usual send stands here and not in `_flush`, which every reply would pay for.
             if batch and self._outbox is None:
-                data = batch[0] if len(batch) == 1 else b"".join(batch)
+                data = b"".join(batch)
                 try:
                     sent = self.socket.send(data)
                 except OSError as exc:

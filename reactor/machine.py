@@ -17,12 +17,12 @@ stay in the inbox. A delivery is bounded too: after `MESSAGES_PER_DELIVERY` it s
 The inbox is ``b""``, or the partial rest of what came, as a bytearray that is appended to and
 scanned from where the last scan ended, so work stays linear however the bytes are split. A
 chunk that holds whole messages never goes through it: messages are slices of the chunk. One that
-is one whole message, or whole lines, each a request, goes the short way (`feed`); all else goes the
-long one (`_feed`).
+is one whole message, or whole lines, each a request, goes a short way (both in `feed`); all else goes
+the long one (`_feed`).
 """
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from enum import Enum
 from io import BytesIO
 from itertools import islice
@@ -157,7 +157,7 @@ class StateMachine:
         """
         expected = self._first
         length = len(data)
-        messages: Iterable[bytes] = ()
+        are_lines = False
         if not (
             expected is None
             or self._expected is not None
@@ -166,21 +166,32 @@ class StateMachine:
             or self.blocked
             or self.input is not _OPEN
             or length > self.max_request_size
+            or not data
         ):
             framing, state = expected
             separator = framing.separator
             if separator is not None and length <= framing.limit and data.endswith(separator):
                 if not separator or data.find(separator) == length - len(separator):
-                    messages = (data,)
-                elif separator == b"\n":
-                    messages = BytesIO(data)
-        if not messages or not data:
+                    try:
+                        state(data)
+                    except BaseException as exc:
+                        self._failed(exc)
+                        raise
+                    if self._expected is None and not self.blocked & HELD:
+                        self.completed += 1
+                        return
+                    self._request_size = length
+                    if self._expected is not None:
+                        self._feed(data, length, MESSAGES_PER_DELIVERY - 1)
+                    return
+                are_lines = separator == b"\n"
+        if not are_lines:
             self._feed(data, 0, MESSAGES_PER_DELIVERY)
             return
-        # The short way, for as long as each message is a request.
+        # For as long as each line is a request.
         start = completed = 0
         try:
-            for message in islice(messages, MESSAGES_PER_DELIVERY):
+            for message in islice(BytesIO(data), MESSAGES_PER_DELIVERY):
                 start += len(message)
                 state(message)
                 if self.blocked or self._expected is not None or self._first is not expected:
