@@ -84,6 +84,7 @@ class Acceptor(EventHandler):
         self._flush_log: Callable[[], None] = getattr(server, "_flush_log", lambda: None)
         self._timeout: float | None = None
         self._service: Timer | None = None
+        self._retry: Timer | None = None  # while peers have no room for datagrams
         #: What a datagram server's handlers send with.
         self.datagrams: DatagramSocket | None = None
 
@@ -135,8 +136,14 @@ class Acceptor(EventHandler):
                 return  # a hook stopped or closed the server
 
     def handle_write(self) -> None:
-        if self.datagrams is None or self.datagrams.flush():
+        datagrams = self.datagrams
+        if datagrams is None or datagrams.flush():
             self._watch(EVENT_READ)
+        elif datagrams.retry:
+            self._watch(EVENT_READ)
+            if self._retry is not None:
+                self._retry.cancel()
+            self._retry = self.reactor.call_later(datagrams.retry, self._wait_to_send)
 
     def send_datagrams(self, limit: int | None) -> None:
         """Give a datagram server's handlers a socket that keeps at most *limit* bytes for the kernel."""
@@ -172,8 +179,9 @@ class Acceptor(EventHandler):
 
     def _leave(self) -> None:
         self._state = Accepting.STOPPED
-        if self._service is not None:
-            self._service.cancel()
+        for timer in (self._service, self._retry):
+            if timer is not None:
+                timer.cancel()
         if self.reactor.registered(self.server):
             self.reactor.unregister(self.server)
 

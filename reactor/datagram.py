@@ -3,6 +3,10 @@
 The sibling of `Connection` for datagrams. A datagram is a complete request, so there is no row,
 no inbox and no state: only an outbox. Handlers get this object where socketserver gives them
 the server's socket, and use it as one.
+
+Of IP the kernel refuses for want of room of its own, and says when there is some. Of Unix sockets it
+also refuses for a peer whose queue is full, and never says when that is over. So each address has a
+queue here, that of one holds up no other, and what readiness does not tell `retry` does.
 """
 
 import errno
@@ -11,11 +15,15 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from reactor.backoff import FIRST_PAUSE, LONGEST_PAUSE
 from reactor.log import logger
 from reactor.net import PEER_GONE
 
 #: An earlier datagram to this or another peer came back; the socket is as good as before.
 _NOT_OURS = PEER_GONE | {errno.ECONNREFUSED}
+
+#: Bytes that a datagram which waits takes besides its own: an empty one, too, is held in memory.
+_KEEPING = 256
 
 
 class DatagramSocket:
@@ -23,8 +31,9 @@ class DatagramSocket:
 
     *limit*: bytes that may wait for the kernel, `None` for any; what comes beyond is dropped, as a
     network may, with one log line a second. *wait*: called when the first one has to wait:
-    watch the socket for ``EVENT_WRITE`` and call `flush`. *warn*: logs a cause and a text. Belongs
-    to the loop's thread.
+    watch the socket for ``EVENT_WRITE`` and call `flush`. *warn*: logs a cause and a text. `retry`:
+    seconds after which to do so again, where peers are full and readiness says nothing of them; else
+    0. Belongs to the loop's thread.
     """
 
     def __init__(
@@ -38,9 +47,12 @@ class DatagramSocket:
         self._limit = limit
         self._wait = wait
         self._warn = warn
-        self._outbox: deque[tuple[bytes, int, Any]] = deque()
+        self._outbox: dict[Any, deque[tuple[bytes, int]]] = {}  # by address
+        self._waiting = 0
+        self._asks_peers = sock.family == getattr(socket, "AF_UNIX", None)
         #: Bytes that wait for the kernel.
         self.owed = 0
+        self.retry = 0.0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
@@ -55,7 +67,7 @@ class DatagramSocket:
         Returns its size in bytes. Raises what `sendto` raises, but for what says that some peer
         is gone.
         """
-        if not self._outbox:
+        if not self._outbox or arguments[-1] not in self._outbox:
             try:
                 return self._sock.sendto(*arguments)
             except OSError as exc:
@@ -68,17 +80,34 @@ class DatagramSocket:
         return len(data)
 
     def flush(self) -> bool:
-        """Send what waits, in order. Returns whether all is sent."""
-        while self._outbox:
-            data, flags, address = self._outbox[0]
+        """Send what waits, in order for each address. Returns whether all is sent."""
+        before = self._waiting
+        for address in tuple(self._outbox):
+            if not self._send_to(address) and not self._asks_peers:
+                break  # no room for anybody's
+        if not self._asks_peers or not self._outbox:
+            self.retry = 0.0
+        elif self._waiting < before or not self.retry:
+            self.retry = FIRST_PAUSE
+        else:
+            self.retry = min(self.retry * 2, LONGEST_PAUSE)
+        return not self._outbox
+
+    def _send_to(self, address: Any) -> bool:
+        """Send what waits for *address*. Returns whether all of that is sent."""
+        waiting = self._outbox[address]
+        while waiting:
+            data, flags = waiting[0]
             try:
                 if not self._sent(data, flags, address):
                     return False
             except Exception as exc:  # an address that is none, too: only the socket could have told
                 text = f"a datagram of {len(data)} bytes to {address!r} is lost: {exc}"
                 self._warn(f"sendto: {getattr(exc, 'strerror', type(exc).__name__)}", text)
-            self._outbox.popleft()
+            waiting.popleft()
+            self._waiting -= 1
             self.owed -= len(data)
+        del self._outbox[address]
         return True
 
     def _sent(self, data: bytes, flags: int, address: Any) -> bool:
@@ -101,11 +130,13 @@ class DatagramSocket:
         return False
 
     def _keep(self, data: bytes, flags: int, address: Any) -> None:
-        if self._limit is not None and self.owed + len(data) > self._limit:
+        most = self._limit
+        if most is not None and self.owed + self._waiting * _KEEPING + len(data) > most:
             text = f"dropping a datagram to {address!r}: send_buffer_limit: {self.owed} bytes wait already"
             self._warn("send_buffer_limit", text)
             return
-        self._outbox.append((data, flags, address))
+        self._outbox.setdefault(address, deque()).append((data, flags))
+        self._waiting += 1
         self.owed += len(data)
-        if len(self._outbox) == 1:
+        if self._waiting == 1:
             self._wait()

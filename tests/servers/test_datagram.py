@@ -1,5 +1,6 @@
 """Proves what datagram servers promise: every size, a bounded turn, and no datagram that ends the server."""
 
+import contextlib
 import socket
 
 import pytest
@@ -15,6 +16,7 @@ from reactor import (
     StateRequestHandler,
 )
 from reactor.datagram import DatagramSocket
+from tests.support.clock import ManualClock
 from tests.support.servers import (
     Channel,
     datagram_peer,
@@ -28,6 +30,7 @@ from tests.support.servers import (
 
 EVERY = hosts("UDP", "UnixDatagram", standard=True)
 IN_PROCESS = hosts("UDP", "UnixDatagram", kinds=("", "Threading", "Reactor"))
+needs_unix = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets")
 LARGEST = 65507  # bytes of an IPv4 datagram
 
 
@@ -182,9 +185,49 @@ def test_datagrams_and_connections_on_one_port_in_one_loop():
             assert stream.recv(100) == b"A LINE\n"
 
 
+@needs_unix
+def test_a_unix_peer_that_takes_no_answers_costs_nobody_else_theirs_and_no_time():
+    clock = ManualClock()
+    with (
+        Reactor(clock=clock) as reactor,
+        made(ReactorUnixDatagramServer, Sized) as server,
+        datagram_peer(server) as other,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as deaf,  # connected to nobody: its queue has an end
+    ):
+        deaf.bind(server.server_address + ".deaf")
+        reactor.register(server)
+        sent = 0
+        while not server._hosted.datagrams.owed:
+            deaf.sendto(b"x" * sent, server.server_address)
+            sent += 1
+            reactor.handle_events(0)
+            assert sent < 2000
+        for _ in range(3):
+            reactor.handle_events(0)  # the timer, if there is one
+            reactor.handle_events(0)
+            assert reactor.handle_events(0) == 0, "it spins"
+            clock.advance(1)
+        other.send(b"four")
+        reactor.handle_events(0)
+        assert other.recv(100) == b"4"
+        answers = []
+        deaf.setblocking(False)
+        while len(answers) < sent:
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    answers.append(deaf.recv(100))
+            clock.advance(1)
+            reactor.handle_events(0)
+            reactor.handle_events(0)
+        assert answers == [b"%d" % number for number in range(sent)]
+        assert server._hosted.datagrams.owed == 0
+        assert reactor.handle_events(0) == 0
+
+
 class FullSocket:
     """Has no room while it is `full`."""
 
+    family = socket.AF_INET
     full = True
 
     def __init__(self):
@@ -216,3 +259,18 @@ def test_while_others_wait_sendto_still_wants_an_address():
     with pytest.raises(TypeError):
         datagrams.sendto(b"no address")
     assert datagrams.owed == len(b"first")
+
+
+def test_empty_datagrams_that_wait_are_bounded_too():
+    sock, warned = FullSocket(), []
+    datagrams = DatagramSocket(sock, 10_000, lambda: None, lambda cause, text: warned.append(cause))
+    for number in range(1000):
+        datagrams.sendto(b"", ("h", number % 3))
+    assert set(warned) == {"send_buffer_limit"}
+    sock.full = False
+    assert datagrams.flush()
+    assert 10 < len(sock.sent) < 100
+    warned.clear()
+    sock.full = True
+    datagrams.sendto(b"", ("h", 1))  # and what was sent takes no room any more
+    assert not warned
