@@ -70,7 +70,7 @@ class DatagramSocket:
         if not self._outbox or arguments[-1] not in self._outbox:
             try:
                 return self._sock.sendto(*arguments)
-            except OSError as exc:
+            except (OSError, TypeError) as exc:
                 if not self._is_full(exc, arguments[-1]):
                     return memoryview(arguments[0]).nbytes
         if len(arguments) not in (2, 3):
@@ -117,14 +117,13 @@ class DatagramSocket:
             return not self._is_full(exc, address)
         return True
 
-    def _is_full(self, exc: OSError, address: Any) -> bool:
+    def _is_full(self, exc: OSError | TypeError, address: Any) -> bool:
         """Whether `sendto` refused for want of room, and not for a peer that is gone. Raises *exc* if
         it says something else."""
         if isinstance(exc, BlockingIOError | InterruptedError):
             return True
-        # Who comes from port 0 wants no answer, and can't be sent one (RFC 768).
-        nowhere = exc.errno == errno.EINVAL and isinstance(address, tuple) and address[1] == 0
-        if exc.errno not in _NOT_OURS and not nowhere:
+        code = getattr(exc, "errno", None)
+        if code not in _NOT_OURS and not _is_nowhere(address, code):
             raise exc
         logger.debug("%r is gone: %s", address, exc)
         return False
@@ -140,3 +139,11 @@ class DatagramSocket:
         self.owed += len(data)
         if self._waiting == 1:
             self._wait()
+
+
+def _is_nowhere(address: Any, code: int | None) -> bool:
+    """Whether nobody can be answered at *address*, of which the system says *code*: who comes from port 0
+    (RFC 768) or from a Unix socket without a name wants no answer, and a path may be gone."""
+    if isinstance(address, tuple):
+        return code == errno.EINVAL and address[1] == 0
+    return address is None or code == errno.ENOENT

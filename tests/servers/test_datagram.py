@@ -1,6 +1,8 @@
 """Proves what datagram servers promise: every size, a bounded turn, and no datagram that ends the server."""
 
 import contextlib
+import logging
+import os
 import socket
 
 import pytest
@@ -222,6 +224,21 @@ def test_a_unix_peer_that_takes_no_answers_costs_nobody_else_theirs_and_no_time(
         assert answers == [b"%d" % number for number in range(sent)]
         assert server._hosted.datagrams.owed == 0
         assert reactor.handle_events(0) == 0
+
+
+@needs_unix
+@pytest.mark.parametrize("named", [True, False])
+def test_a_unix_peer_that_left_nothing_to_answer_to_is_no_error(named, caplog):
+    with made(ReactorUnixDatagramServer, Sized) as server, Reactor() as reactor:
+        reactor.register(server)
+        with datagram_peer(server) if named else socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as peer:
+            peer.sendto(b"hello", server.server_address)
+            if named:
+                os.unlink(peer.getsockname())
+            with caplog.at_level(logging.DEBUG, "reactor"):
+                assert reactor.handle_events(0) == 1
+    assert [record.levelname for record in caplog.records] == ["DEBUG"]
+    assert "is gone" in caplog.text
 
 
 class FullSocket:
