@@ -238,18 +238,19 @@ def unix_permissions(sock: socket.socket, mode: int | None, path: Any) -> Iterat
     os.chmod(path, mode)
 
 
-def unix_path_identity(path: Any) -> tuple[int, int] | None:
-    """Device and inode of the socket file at *path*, to tell later whether it is still ours."""
+def unix_path_identity(path: Any) -> tuple[int, int, int] | None:
+    """Device and inode of the socket file at *path*, to tell later whether it is still ours; and when it
+    was made, for file systems give the number of a removed file to the next one. No `chmod` changes that."""
     if _is_abstract(path):
         return None
     try:
         found = os.lstat(path)
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return found.st_dev, found.st_ino, found.st_mtime_ns
 
 
-def release_unix_path(path: Any, identity: tuple[int, int] | None) -> None:
+def release_unix_path(path: Any, identity: tuple[int, int, int] | None) -> None:
     """Remove our socket file, unless somebody has put another in its place."""
     if identity is not None and unix_path_identity(path) == identity:
         with contextlib.suppress(OSError):

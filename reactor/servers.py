@@ -138,7 +138,7 @@ if hasattr(socket, "AF_UNIX"):
         address_family = socket.AF_UNIX
         #: The file's permissions, as `os.chmod` takes them; `None` leaves them to the umask.
         socket_mode: int | None = None
-        _path_identity: tuple[int, int] | None = None
+        _path_identity: tuple[int, int, int] | None = None
         _path_owner: int | None = None
 
         def server_bind(self) -> None:

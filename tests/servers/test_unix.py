@@ -4,6 +4,7 @@ import os
 import socket
 import stat
 import sys
+import tempfile
 
 import pytest
 
@@ -52,6 +53,12 @@ def path(tmp_path, monkeypatch):
     """A path that is short enough, whatever the folder's is."""
     monkeypatch.chdir(tmp_path)
     return "server.socket"
+
+
+def made_now(folder):
+    """The time that a file gets which is made now."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        return os.fstat(file.fileno()).st_mtime_ns
 
 
 def left_behind(cls, path):
@@ -136,6 +143,19 @@ def test_what_somebody_else_put_at_the_path_is_left_there(cls, path):
         with socket.socket(socket.AF_UNIX, cls.socket_type) as successor:
             successor.bind(path)
     assert os.path.exists(path)
+
+
+@pytest.mark.parametrize("cls", EVERY)
+def test_a_server_that_starts_while_another_drains_keeps_its_path(cls, path, tmp_path):
+    with cls(path, handler_for(cls)) as former:
+        while made_now(tmp_path) == os.stat(path).st_mtime_ns:
+            pass  # the file system's clock ticks some hundred times a second
+        former.socket.close()  # as draining does; with it goes the last that holds the file's number
+        latter = cls(path, handler_for(cls))
+    with latter:
+        assert os.path.exists(path)
+        with running(latter):
+            assert is_served(latter)
 
 
 @pytest.mark.parametrize("cls", EVERY)

@@ -279,6 +279,26 @@ def test_a_path_that_another_server_took_over_is_left_to_it(path):
 
 
 @needs_unix
+def test_a_path_is_not_ours_for_having_our_inode_number(path):
+    with bound(path):
+        ours = unix_path_identity(path)
+        os.utime(path, ns=(0, 0))  # as of a file of another time, to which the number was given
+        release_unix_path(path, ours)
+        assert os.path.lexists(path)
+
+
+@needs_unix
+def test_our_own_path_stays_ours_whatever_its_permissions_are_and_whoever_connects(path):
+    with bound(path):
+        ours = unix_path_identity(path)
+        os.chmod(path, 0o600)
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.connect(path)
+        release_unix_path(path, ours)
+    assert not os.path.lexists(path)
+
+
+@needs_unix
 def test_a_path_that_was_never_ours_is_not_released(path):
     with bound(path):
         release_unix_path(path, None)
