@@ -3,6 +3,7 @@
 import os
 import threading
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from queue import Empty, SimpleQueue
@@ -95,6 +96,51 @@ class _Task:
                 self.future.set_result(result)
 
 
+class _Waiting:
+    """The calls that no thread has begun, oldest first. One that is cancelled leaves at once, and the
+    thread that was meant for it is *idle* again: peers that come, ask and go, while all threads are
+    busy, must not leave their requests behind. Any thread may call all this."""
+
+    def __init__(self, idle: threading.Semaphore) -> None:
+        self._tasks: OrderedDict[Future[Any], _Task] = OrderedDict()
+        self._tickets: SimpleQueue[bool] = SimpleQueue()  # one for each of them, and one that is the end
+        self._idle = idle
+
+    def put(self, task: _Task) -> None:
+        self._tasks[task.future] = task
+        self._tickets.put(True)
+        task.future.add_done_callback(self._cancelled)
+
+    def get(self) -> _Task | None:
+        """Wait for the next; `None` at the end."""
+        while self._tickets.get():
+            try:
+                return self._tasks.popitem(last=False)[1]
+            except KeyError:
+                pass  # cancelled just now
+        self.end()  # for the next thread
+        return None
+
+    def end(self) -> None:
+        """Tell all threads that nothing more comes."""
+        self._tickets.put(False)
+
+    def cancel(self) -> None:
+        """Cancel them all."""
+        for future in tuple(self._tasks):
+            future.cancel()
+
+    def _cancelled(self, future: "Future[Any]") -> None:
+        if self._tasks.pop(future, None) is None:
+            return  # it was begun
+        self._idle.release()
+        try:
+            if not self._tickets.get_nowait():
+                self.end()
+        except Empty:
+            pass  # a thread has it, and will find nothing
+
+
 class DaemonThreads(Executor):
     """As `concurrent.futures.ThreadPoolExecutor`, but its threads are daemons: a name server that does
     not answer must not keep a process alive that was told to end. A thread is made when work comes
@@ -103,10 +149,10 @@ class DaemonThreads(Executor):
     def __init__(self, most: int) -> None:
         self._most = most
         self._lock = threading.Lock()
-        self._work: SimpleQueue[_Task | None] = SimpleQueue()
         self._idle = threading.Semaphore(0)
+        self._waiting = _Waiting(self._idle)
         self._threads: list[threading.Thread] = []
-        self._end = weakref.finalize(self, self._work.put, None)  # they end when nobody wants them any more
+        self._end = weakref.finalize(self, self._waiting.end)  # threads end when nobody wants them any more
         self._end.atexit = False
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
@@ -117,12 +163,12 @@ class DaemonThreads(Executor):
                 raise RuntimeError("cannot offload: this pool is shut down")
             if not self._idle.acquire(blocking=False) and len(self._threads) < self._most:
                 self._start_thread()
-            self._work.put(task)
+            self._waiting.put(task)
         return task.future
 
     def _start_thread(self) -> None:
         name = f"reactor-offload_{len(self._threads)}"
-        thread = threading.Thread(target=_work, args=(self._work, self._idle), name=name, daemon=True)
+        thread = threading.Thread(target=_work, args=(self._waiting, self._idle), name=name, daemon=True)
         try:
             thread.start()
         except RuntimeError:  # no more threads to be had
@@ -139,27 +185,20 @@ class DaemonThreads(Executor):
         """Take no more work; with *cancel_futures*, drop what has not started; with *wait*, wait for
         what has."""
         with self._lock:
-            while cancel_futures and (task := self._next()) is not None:
-                task.future.cancel()
+            if cancel_futures:
+                self._waiting.cancel()
             self._end()
         if wait:
             for thread in self._threads:
                 thread.join()
 
-    def _next(self) -> _Task | None:
-        try:
-            return self._work.get_nowait()
-        except Empty:
-            return None
 
-
-def _work(work: "SimpleQueue[_Task | None]", idle: threading.Semaphore) -> None:
+def _work(waiting: _Waiting, idle: threading.Semaphore) -> None:
     """What a thread does; it knows nothing of its pool, which can so be forgotten."""
-    while (task := work.get()) is not None:
+    while (task := waiting.get()) is not None:
         task.run()
         del task  # or it would keep the result until the next one comes
         idle.release()
-    work.put(None)  # for the next thread
 
 
 def _nobody(callback: Callable[..., object], *args: Any) -> None:

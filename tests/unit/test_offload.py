@@ -7,6 +7,8 @@ import gc
 import multiprocessing
 import queue
 import threading
+import weakref
+from functools import partial
 
 import pytest
 
@@ -122,6 +124,41 @@ def test_a_call_not_yet_started_can_be_cancelled_and_is_said_to_be(monkeypatch, 
     loop.run_one()
     assert done == [waiting, running] and running.result()
     assert called == []
+
+
+class Page:
+    """Something to render."""
+
+
+def test_what_is_cancelled_is_kept_by_nobody_while_all_threads_are_busy(monkeypatch, loop, pool, gate):
+    monkeypatch.setattr(OffloadPool, "MAX_WORKERS", 1)
+    pool.submit(gate.wait, (PATIENCE,), print)
+    pages = weakref.WeakSet()
+    for number in range(100):
+        page = Page()
+        pages.add(page)
+        future = pool.submit(id, (page,), partial(print, page))
+        if number % 10:
+            assert future.cancel()
+            loop.calls.get()
+    del page, future
+    gc.collect()
+    assert len(pages) == 10, "those that are still to come"
+    gate.set()
+    assert [loop.calls.get(timeout=PATIENCE)[1][0].result() is not None for _ in range(11)] == [True] * 11
+
+
+def test_after_any_number_of_cancelled_calls_threads_are_neither_lost_nor_made_without_need(loop, gate):
+    with DaemonThreads(2) as pool:
+        busy = pool.submit(gate.wait, PATIENCE)
+        pool.submit(pow, 1, 1).result(PATIENCE)
+        for _ in range(20):
+            pool.submit(pow, 1, 1).cancel()
+        waiting = [pool.submit(pow, 2, n) for n in range(20)]
+        assert [future.result(PATIENCE) for future in waiting] == [2**n for n in range(20)]
+        assert not busy.done() and len(pool._threads) == 2
+        gate.set()
+    assert not any(thread.is_alive() for thread in pool._threads)
 
 
 # Its threads
