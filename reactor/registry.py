@@ -9,6 +9,7 @@ these books, and the next one that is opened gets its number. So a number that i
 already is looked at twice: the one that is there may be gone.
 """
 
+import contextlib
 import errno
 import os
 import selectors
@@ -24,6 +25,9 @@ from reactor.events import (
     event_handler_of,
 )
 from reactor.schedule import Schedule
+
+#: What a kernel's selector says of a number that is another's now, or nobody's; see epoll_ctl(2).
+_NOT_THERE = frozenset({errno.EBADF, errno.ENOENT, errno.EPERM})
 
 
 class Registry(Schedule):
@@ -178,9 +182,24 @@ class Registry(Schedule):
         try:  # a kernel's selector knows, see epoll(7)
             self._selector.modify(key.fileobj, EVENT_READ if key.events == both else both, key.data)
             self._selector.modify(key.fileobj, key.events, key.data)
-        except OSError:
-            return True
+        except OSError as exc:
+            if exc.errno in _NOT_THERE:
+                return True
+            self._put_back(key)
         return False
+
+    def _put_back(self, key: selectors.SelectorKey) -> None:
+        """After a `modify` that failed for want of memory: selectors has forgotten *key*, and the kernel
+        goes on watching. If there is no room at all, that is an error of its handler's."""
+        if isinstance(self._selector, selectors._BaseSelectorImpl):
+            with contextlib.suppress(KeyError):  # it has not forgotten
+                selectors._BaseSelectorImpl.register(self._selector, key.fileobj, key.events, key.data)
+            self._selector.unregister(key.fileobj)
+        try:
+            self._selector.register(key.fileobj, key.events, key.data)
+        except OSError as exc:
+            self._gone.add(key.data)
+            self._failed(key.data, self._put_back, exc)
 
     def _handlers(self) -> set[EventHandler]:
         """All that are registered, and the servers that are out of the selector for now."""

@@ -1,5 +1,6 @@
 """Proves that a descriptor closed behind the reactor's back costs its owner and nobody else."""
 
+import errno
 import os
 import select
 import selectors
@@ -131,6 +132,58 @@ def test_what_is_there_still_is_not_taken_for_lost(events, reactor, pairs):
     peer.send(b"x")
     reactor.handle_events(0)
     assert first.reads == bool(events & EVENT_READ)
+
+
+class ShortOfMemory:
+    """An `epoll` object whose calls fail as often as they are told, and then change nothing."""
+
+    def __init__(self, epoll):
+        self.epoll = epoll
+        self.failures = {}
+
+    def __getattr__(self, name):
+        failures = self.failures.get(name)
+        if failures:
+            code = failures.pop(0)
+            if code:
+                raise OSError(code, "injected")
+        return getattr(self.epoll, name)
+
+
+@pytest.mark.skipif(not hasattr(selectors, "EpollSelector"), reason="no epoll here")
+@pytest.mark.parametrize("code", [errno.ENOMEM, errno.ENOSPC, errno.EINTR])
+@pytest.mark.parametrize("which", ["the first", "the second"])
+def test_what_cannot_be_looked_at_for_want_of_memory_is_not_taken_for_lost(which, code, pairs):
+    selector = selectors.EpollSelector()
+    selector._selector = epoll = ShortOfMemory(selector._selector)
+    sock, peer = pairs()
+    owner = Owner(sock)
+    with Reactor(selector) as reactor:
+        key = reactor.register(owner)
+        epoll.failures["modify"] = [code] if which == "the first" else [0, code]
+        with pytest.raises(KeyError, match="registered already"):
+            reactor.register(sock, EVENT_READ, print)
+        assert (owner.lost, selector.get_key(sock)) == ([], key)
+        assert reactor.handle_events(0) == 0
+        peer.send(b"x")
+        reactor.handle_events(0)
+        assert owner.reads == 1
+
+
+@pytest.mark.skipif(not hasattr(selectors, "EpollSelector"), reason="no epoll here")
+def test_if_it_cannot_be_watched_any_more_its_owner_is_told(pairs):
+    selector = selectors.EpollSelector()
+    selector._selector = epoll = ShortOfMemory(selector._selector)
+    sock, peer = pairs()
+    owner = Owner(sock)
+    with Reactor(selector) as reactor:
+        reactor.register(owner)
+        epoll.failures = {"modify": [errno.ENOMEM], "register": [errno.ENOMEM]}
+        with pytest.raises(KeyError):
+            reactor.register(sock, EVENT_READ, print)
+        assert [(type(exc), exc.errno) for exc in owner.lost] == [(OSError, errno.ENOMEM)]
+        peer.send(b"x")
+        assert (reactor.handle_events(0), owner.reads, reactor.registered(sock)) == (0, 0, False)
 
 
 class Failing(selectors.SelectSelector):
