@@ -123,6 +123,7 @@ class Connection(ConnectionRow):
 
         There is one hold for each connection: `offload` holds too, and releases when it is done.
         """
+        self.reactor.check("hold")
         self.blocked |= HELD
         if self._batch is None:
             self._settle()
@@ -133,12 +134,14 @@ class Connection(ConnectionRow):
         Raises `RuntimeError` if nothing is held. Does nothing once the connection is closing.
         """
         if not self.blocked & CLOSED:
+            self.reactor.check("release")
             super().release()
             self._go_on_soon()
 
     def pause_reading(self) -> None:
         """Take nothing from this peer for now: somebody else can't keep up with it. One buffer more
         may still be read, and none of it is delivered before `resume_reading`."""
+        self.reactor.check("pause_reading")
         self.blocked |= PAUSED
         if self._batch is None:
             self._settle()
@@ -146,6 +149,7 @@ class Connection(ConnectionRow):
     def resume_reading(self) -> None:
         """End `pause_reading`. Does nothing if reading is not paused."""
         if self.blocked & PAUSED:
+            self.reactor.check("resume_reading")
             self.blocked &= ~PAUSED
             self._go_on_soon()
 
@@ -165,6 +169,7 @@ class Connection(ConnectionRow):
         """
         if self.blocked & CLOSED or self._eof_owed:
             return
+        self.reactor.check("write_eof")
         if self._batch and self._row_state is _IDLE:
             self.since = self.reactor.now  # something is on its way: `close` is not to think otherwise
         self._flush()

@@ -347,7 +347,7 @@ def test_draining_is_complete_when_only_peers_that_are_slow_to_go_are_left(style
 
 
 @FORKS
-@pytest.mark.parametrize("call", ["write", "close", "abort"])
+@pytest.mark.parametrize("call", ["write", "write_eof", "hold", "pause_reading", "close", "abort"])
 def test_a_forked_child_cannot_touch_the_connection_and_the_parents_goes_on(house, call):
     class Forks(Upper):
         def line(self, line):

@@ -769,6 +769,44 @@ def test_a_write_from_a_foreign_thread_is_a_runtime_error_that_says_what_to_call
     assert peer.read() == b"right"
 
 
+@pytest.mark.parametrize(
+    ("call", "before"),
+    [
+        ("hold", None),
+        ("release", "hold"),
+        ("pause_reading", None),
+        ("resume_reading", "pause_reading"),
+        ("write_eof", None),
+        ("close", None),
+        ("abort", None),
+    ],
+)
+def test_debug_mode_refuses_a_foreign_thread_and_nothing_has_changed(call, before, house):
+    handler, peer = house.connect(Echo)
+    if before:
+        getattr(handler, before)()
+    house.reactor.debug = house.reactor._picky = True
+    errors = []
+
+    def attempt():
+        blocked = handler.blocked
+        try:
+            getattr(handler, call)()
+        except RuntimeError as exc:
+            errors.append((str(exc), handler.blocked == blocked))
+        house.reactor.stop()
+
+    thread = threading.Thread(target=attempt, name="stranger")
+    house.reactor.call_soon(thread.start)
+    house.reactor.run()
+    thread.join()
+    ((text, unchanged),) = errors
+    assert unchanged and text.startswith(call) and "stranger" in text
+    if before:
+        getattr(handler, call)()
+    assert house.ask(peer, b"a line\n") == b"a line\n"
+
+
 def test_a_handler_with_limits_of_its_server_carries_them(house):
     limits = Limits(idle_timeout=7)
     handler, _ = house.connect(Echo, limits=limits)
