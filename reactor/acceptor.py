@@ -127,7 +127,7 @@ class Acceptor(EventHandler):
                     continue
                 return
             except Exception as exc:
-                logger.error("get_request() of %r raised %r", self.server, exc, exc_info=True)
+                self._log_raised(exc, "get_request() of %r raised %s")
                 self._rest(FIRST_PAUSE)  # it may have left the request where it was
                 return
             self._backoff = None
@@ -158,7 +158,11 @@ class Acceptor(EventHandler):
 
     def handle_exception(self, exc: BaseException) -> None:
         """Log it and go on: one bad request must not end the server."""
-        logger.error("%r raised %s", self.server, type(exc).__name__, exc_info=exc)
+        self._log_raised(exc, "%r raised %s")
+
+    def _log_raised(self, exc: BaseException, text: str) -> None:
+        reactor = self.reactor
+        reactor.requests.throttle.raised(reactor.now, exc, text, self.server, type(exc).__name__)
 
     def stop_accepting(self) -> None:
         """Leave the selector and close the listener, so that newcomers are refused at once and

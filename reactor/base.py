@@ -24,7 +24,7 @@ from reactor.lifecycle import Lifecycle
 from reactor.limited import bound
 from reactor.limits import UNLIMITED, Admission, LimitExceeded, Limits
 from reactor.listening import Listening
-from reactor.log import Throttle, logger, place_of
+from reactor.log import Throttle, logger
 from reactor.loop import Reactor
 from reactor.net import (
     PEER_GONE,
@@ -396,7 +396,7 @@ class BaseServer:
             logger.debug("%r is gone: %s", client_address, exc)
         else:
             text = f"error in {self._request_named(client_address)}"
-            self._log_throttle.error(monotonic(), place_of(exc), text)
+            self._log_throttle.raised(monotonic(), exc, text)
 
     def _request_named(self, client_address: Any) -> str:
         return f"the request from {client_address!r}"

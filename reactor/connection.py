@@ -90,7 +90,8 @@ class Connection(ConnectionRow):
 
     def report(self, exc: BaseException) -> None:
         """Log an error with the row it belongs to."""
-        logger.error("%r raised %s", self, type(exc).__name__, exc_info=exc)
+        throttle = self.reactor.requests.throttle
+        throttle.raised(self.reactor.now, exc, "%r raised %s", self, type(exc).__name__)
 
     # What a handler may call
 

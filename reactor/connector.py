@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 from reactor.connection import Connection, class_made_by
 from reactor.events import EVENT_WRITE, EventHandler
 from reactor.limits import Limits
-from reactor.log import logger
 from reactor.loop import Reactor
 from reactor.net import close_quietly, end_quietly, families_of, is_connected, show_progress
 from reactor.table import RequestState
@@ -91,12 +90,15 @@ class Connector(EventHandler):
             self.handler = handler
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Log what is being handled; a failure of the network is one line."""
+        """Log what is being handled; a failure of the network is one line. What fails again and again is
+        counted: a program may connect whenever a peer of its own wants something."""
         exc = sys.exc_info()[1]
+        throttle, now = self.reactor.requests.throttle, self.reactor.now
         if isinstance(exc, OSError):
-            logger.error("the connection to %r failed: %s", self.address, exc)
-        else:
-            logger.error("error in the connection to %r", self.address, exc_info=True)
+            text = f"the connection to {self.address!r} failed: {exc}"
+            throttle.error(now, f"connection: {type(exc).__name__} {exc.errno}", text, exc_info=False)
+        elif exc is not None:
+            throttle.raised(now, exc, f"error in the connection to {self.address!r}")
 
     def handler_failed(self, handler: Connection) -> None:
         """Called inside the ``except`` for what *handler* raised."""

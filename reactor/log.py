@@ -7,6 +7,7 @@ gets everything. Nothing in the package prints.
 
 import logging
 import threading
+from typing import Any
 
 logger = logging.getLogger("reactor")
 
@@ -43,11 +44,18 @@ class Throttle:
         """
         return self._log(logging.WARNING, now, cause, text, exc_info)
 
-    def error(self, now: float, cause: str, text: str) -> bool:
+    def error(self, now: float, cause: str, text: str, exc_info: bool = True) -> bool:
         """The same for an error that is being handled, with its traceback."""
-        return self._log(logging.ERROR, now, cause, text, True)
+        return self._log(logging.ERROR, now, cause, text, exc_info)
 
-    def _log(self, level: int, now: float, cause: str, text: str, exc_info: bool) -> bool:
+    def raised(self, now: float, exc: BaseException | None, text: str, *args: Any) -> bool:
+        """The same, where what raises at one place is one cause. *args* are for *text*, as in `logging`,
+        which bears a ``__repr__`` that raises as well."""
+        return self._log(logging.ERROR, now, place_of(exc), text, True, args)
+
+    def _log(
+        self, level: int, now: float, cause: str, text: str, exc_info: bool, args: tuple[Any, ...] = ()
+    ) -> bool:
         with self._lock:
             last = self._last.get(cause)
             if last is not None and now - last < self.INTERVAL:
@@ -56,7 +64,9 @@ class Throttle:
             self._last[cause] = now
             held = self._held.pop(cause, 0)
         more = f" (and {held} more like it since the last such line)" if held else ""
-        logger.log(level, "%s%s", text, more, exc_info=exc_info or None)
+        if not args:
+            text, args = "%s", (text,)
+        logger.log(level, text + "%s", *args, more, exc_info=exc_info or None)
         return True
 
     def flush(self, now: float) -> None:

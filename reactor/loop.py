@@ -90,6 +90,7 @@ class Reactor(Registry):
         self._sweep: Timer | None = None
         #: Every connection of this reactor, a row each.
         self.requests = RequestTable()
+        self.requests.throttle = self.throttle
         self._waker = Waker()
         try:
             self._selector.register(self._waker, EVENT_READ, self._waker)

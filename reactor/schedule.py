@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from reactor.events import EventHandler
-from reactor.log import logger
+from reactor.log import Throttle, logger
 from reactor.timers import Timer, TimerQueue
 
 #: Seconds that a callback may take before debug mode names it.
@@ -32,6 +32,8 @@ class Schedule:
         self.now = clock()
         #: The thread that runs this loop (`threading.get_ident`), `None` while nobody does.
         self.thread: int | None = None
+        #: What it logs with: what raises at the same place is told once a second, with a count.
+        self.throttle = Throttle()
         # Debug mode, or no longer usable: calls are checked before they are made.
         self._picky = debug
         self._timers = TimerQueue()
@@ -154,19 +156,15 @@ class Schedule:
     def _failed(self, handler: EventHandler | None, callback: Callback, exc: BaseException) -> None:
         """What every upcall that raised comes to, inside the ``except``."""
         if handler is None:
-            logger.error("%r raised %s", callback, type(exc).__name__, exc_info=exc)
+            self.throttle.raised(self.now, exc, "%r raised %s", callback, type(exc).__name__)
             return
         try:
             handler.handle_exception(exc)
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as worse:
-            logger.error(
-                "handle_exception() of %r raised %s; closing it",
-                handler,
-                type(worse).__name__,
-                exc_info=worse,
-            )
+            text = "handle_exception() of %r raised %s; closing it"
+            self.throttle.raised(self.now, worse, text, handler, type(worse).__name__)
             self._discard(handler)
 
     def _discard(self, handler: EventHandler) -> None:
@@ -176,7 +174,7 @@ class Schedule:
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as worst:
-            logger.error("close() of %r raised %s", handler, type(worst).__name__, exc_info=worst)
+            self.throttle.raised(self.now, worst, "close() of %r raised %s", handler, type(worst).__name__)
 
     def _name_if_slow(self, callback: Callback, started: float) -> None:
         took = self.clock() - started

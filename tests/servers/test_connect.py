@@ -282,6 +282,20 @@ def test_a_failure_is_counted_and_is_one_line_for_each_connection(client, unhear
     assert len(caplog.records) == 1
 
 
+@every_style
+def test_a_server_that_is_never_there_is_a_line_a_second(client, unheard, caplog):
+    """A program may connect to it for each peer of its own."""
+    clock = ManualClock()
+    with Reactor(clock=clock) as reactor:
+        for _ in range(5):
+            to_the_end(reactor, connect(reactor, unheard, client))
+        assert reactor.requests.counters.failed == 5
+        assert len(caplog.records) == 1
+        clock.advance(1)
+        to_the_end(reactor, connect(reactor, unheard, client))
+    assert "4 more" in caplog.records[-1].getMessage() and len(caplog.records) == 2
+
+
 # Given up
 
 

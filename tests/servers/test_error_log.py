@@ -11,13 +11,24 @@ from reactor import (
     AsyncStreamRequestHandler,
     BaseRequestHandler,
     Line,
+    Reactor,
     ReactorTCPServer,
     StateRequestHandler,
     StreamRequestHandler,
     TCPServer,
 )
 from tests.support.clock import ManualClock
-from tests.support.servers import PATIENCE, connected, datagram_peer, ended, hosts, made, program, serving
+from tests.support.servers import (
+    PATIENCE,
+    Peer,
+    connected,
+    datagram_peer,
+    ended,
+    hosts,
+    made,
+    program,
+    serving,
+)
 
 
 class Raises(StreamRequestHandler):
@@ -182,3 +193,53 @@ def test_errors_from_two_places_are_two_lines(caplog):
                 peer.send(word)
                 assert peer.rest() == b""
     assert len(caplog.records) == 2
+
+
+def fails(*args):
+    raise LookupError("in a hook")
+
+
+def takes_and_fails(server):
+    ReactorTCPServer.get_request(server)[0].close()
+    raise LookupError("a header that makes no sense")
+
+
+@pytest.mark.parametrize(
+    "hooks",
+    [
+        {"get_request": takes_and_fails},
+        {"handle_error": fails},
+        {"verify_request": fails, "handle_error": fails},
+        {"shutdown_request": fails, "handle_error": fails},
+    ],
+    ids=" and ".join,
+)
+def test_hooks_that_fail_for_each_peer_are_a_few_lines_and_end_nobody_else(hooks, caplog):
+    clock = ManualClock()
+    with Reactor(clock=clock) as reactor, made(ReactorTCPServer, StateRaises, **hooks) as server:
+        reactor.register(server)
+        for _ in range(20):
+            with Peer(server.server_address) as peer:
+                peer.send(b"a word\n")
+                clock.advance(0.01)  # a rest, perhaps
+                for _ in range(4):
+                    reactor.handle_events(0)
+        assert {record.levelname for record in caplog.records} == {"ERROR"}
+        assert len(caplog.records) <= 2  # for there are two places
+        assert reactor.registered(server) and not reactor.requests
+
+
+def test_a_handler_that_cannot_say_who_it_is_ends_no_loop(caplog, monkeypatch):
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+
+    class Nameless(StateRaises):
+        __repr__ = fails
+
+    with Reactor() as reactor, made(ReactorTCPServer, Nameless) as server:
+        reactor.register(server)
+        with connected(server) as peer:
+            peer.send(b"a word\n")
+            for _ in range(4):
+                reactor.handle_events(0)
+            assert peer.rest() == b""
+        assert not reactor.requests

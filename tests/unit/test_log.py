@@ -67,6 +67,20 @@ def test_flush_says_what_was_held_back_once_it_has_been_quiet(clock, logged):
     assert len(logged) == 2
 
 
+def test_what_raises_at_one_place_is_one_cause(clock, logged):
+    throttle = Throttle()
+    for word in ("one", "two", "three"):
+        try:
+            int(word)
+        except ValueError as exc:
+            throttle.raised(clock(), exc, "%s is no number: 100 %s of %r", word, "%", "them")
+    try:
+        int("four")
+    except ValueError as exc:
+        throttle.raised(clock(), exc, "100 % as it is")
+    assert [text for _, text in logged] == ["one is no number: 100 % of 'them'", "100 % as it is"]
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, 16), st.sampled_from(["a", "b", "flush"])), max_size=60))
 def test_never_two_lines_of_a_cause_within_a_second_and_every_one_is_told_of(clock, logged, steps):
