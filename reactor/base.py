@@ -33,6 +33,7 @@ from reactor.net import (
     peer_is_gone,
 )
 from reactor.signals import restore_wakeup_fd, set_wakeup_fd
+from reactor.streams import IncompleteReadError
 from reactor.underway import UnderWay
 from reactor.waker import Waker
 
@@ -394,6 +395,8 @@ class BaseServer:
             self._log_throttle.warning(monotonic(), "timed out", text, exc_info=True)
         elif isinstance(exc, OSError) and exc.errno in PEER_GONE and peer_is_gone(request):
             logger.debug("%r is gone: %s", client_address, exc)
+        elif isinstance(exc, IncompleteReadError):  # a coroutine's; a state machine is not even told
+            logger.debug("%r is gone in the middle of a message: %s", client_address, exc)
         else:
             text = f"error in {self._request_named(client_address)}"
             self._log_throttle.raised(monotonic(), exc, text)

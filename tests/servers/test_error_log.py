@@ -141,6 +141,23 @@ def test_a_peer_that_went_away_is_a_debug_line(cls, caplog):
     assert record.levelno == logging.DEBUG and "is gone" in record.getMessage() and not record.exc_info
 
 
+@pytest.mark.parametrize("data", [b"", b"half a mess"])
+@pytest.mark.parametrize("cls", hosts("TCP", kinds=("", "Threading", "Reactor")))
+def test_a_peer_that_went_away_in_the_middle_of_a_message_is_a_debug_line_too(cls, data, caplog):
+    class Reads(AsyncStreamRequestHandler):
+        async def handle(self):
+            await self.rfile.readexactly(20)
+
+    caplog.set_level(logging.DEBUG, "reactor")
+    with made(cls, Reads, timeout=PATIENCE) as server:
+        with connected(server) as peer:
+            peer.send(data)
+        server.handle_request()
+        server.server_close()
+    (record,) = caplog.records
+    assert record.levelno == logging.DEBUG and "is gone" in record.getMessage() and not record.exc_info
+
+
 def test_the_same_error_of_our_own_making_is_an_error(caplog):
     """The handler's own broken pipe says nothing of its peer, who is still there."""
 
