@@ -52,6 +52,7 @@ def connect(
         )
     if limits is not None and not isinstance(limits, Limits):
         raise TypeError(f"connect(limits=...) takes a Limits, not {limits!r}")
+    reactor.check("connect")
     connector = Connector(reactor, address, Limits() if limits is None else limits)
     try:
         handler = handler_class(None, address, connector)

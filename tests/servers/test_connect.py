@@ -418,6 +418,28 @@ def test_a_handler_for_servers_that_wait_is_refused(unheard):
         assert not reactor.requests
 
 
+def test_a_reactor_that_cannot_be_used_from_here_gets_no_row(unheard):
+    def attempt():
+        try:
+            connect(reactor, unheard, StateClient)
+        except RuntimeError as exc:
+            errors.append(str(exc))
+        reactor.stop()
+
+    errors = []
+    with Reactor(debug=True) as reactor:
+        thread = threading.Thread(target=attempt, name="stranger")
+        reactor.call_soon(thread.start)
+        reactor.run()
+        thread.join()
+        assert not reactor.requests
+    (text,) = errors
+    assert text.startswith("connect() called from stranger")
+    with pytest.raises(RuntimeError, match="closed reactor"):
+        connect(reactor, unheard, StateClient)
+    assert not reactor.requests
+
+
 def test_a_handler_whose_constructor_fails_leaves_nothing(unheard):
     class Fails(StateClient):
         def __init__(self, *args):
