@@ -258,6 +258,7 @@ class Acceptor(EventHandler):
     def _service_actions(self) -> None:
         self.server.service_actions()
         self._flush_log()
+        self.reactor.throttle.flush(self.reactor.now)  # with no rows nobody sweeps
 
 
 def cannot_take(server: Any, exc: OSError) -> str:

@@ -246,6 +246,23 @@ def test_hooks_that_fail_for_each_peer_are_a_few_lines_and_end_nobody_else(hooks
         assert reactor.registered(server) and not reactor.requests
 
 
+def test_no_count_is_lost_though_nobody_is_connected_any_more(caplog):
+    clock = ManualClock()
+    with (
+        Reactor(clock=clock) as reactor,
+        made(ReactorTCPServer, StateRaises, get_request=takes_and_fails) as server,
+    ):
+        reactor.register(server)
+        for _ in range(5):
+            with Peer(server.server_address):
+                clock.advance(0.01)
+                for _ in range(3):
+                    reactor.handle_events(0)
+        clock.advance(2)
+        reactor.handle_events(0)
+    assert ": 4 more in the last second" in caplog.records[-1].getMessage() and len(caplog.records) == 2
+
+
 def test_a_handler_that_cannot_say_who_it_is_ends_no_loop(caplog, monkeypatch):
     monkeypatch.setattr(logging, "raiseExceptions", False)
 
