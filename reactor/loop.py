@@ -344,8 +344,7 @@ class Reactor(Registry):
         """Out of memory, or a descriptor that is none (select(2)): rest, so as not to spin, and go on."""
         self.requests.warn(self.clock(), "select", f"{self!r} cannot wait for events: {exc!r}")
         if getattr(exc, "errno", errno.EBADF) == errno.EBADF:
-            for key in list(self._selector.get_map().values()):
-                self._evict(key.fileobj)
+            self._evict_closed()
         time.sleep(min(wait, LONGEST_PAUSE))
         return []
 

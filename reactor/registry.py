@@ -83,8 +83,8 @@ class Registry(Schedule):
             fd = fileobj if isinstance(fileobj, int) else _fileno(fileobj)
             handler = CallbackHandler(fd, handler, self.unregister)
         hash(handler)  # raises TypeError here, before anything is changed
-        if isinstance(fileobj, int):
-            _check_open(fileobj)
+        if isinstance(fileobj, int) and not _is_open(fileobj):  # not every selector notices
+            raise ValueError(f"fileobj {fileobj} is not an open descriptor")
         try:
             key = self._selector.register(fileobj, events, handler)
         except KeyError:
@@ -157,7 +157,17 @@ class Registry(Schedule):
         key = self._selector.get_map().get(fileobj)
         if key is None or not self._is_lost(key):
             return False
-        if self._selector.get_map().get(fileobj) is not None:
+        self._lose(key)
+        return True
+
+    def _evict_closed(self) -> None:
+        """Take out whatever was closed behind our back: select(2) will have none of it, nor anybody else."""
+        for key in list(self._selector.get_map().values()):
+            if not _is_open(key.fd) or self._is_lost(key):
+                self._lose(key)
+
+    def _lose(self, key: selectors.SelectorKey) -> None:
+        if self._selector.get_map().get(key.fileobj) is not None:
             self._selector.unregister(key.fileobj)
         handler = key.data
         self._gone.add(handler)
@@ -169,7 +179,6 @@ class Registry(Schedule):
             )
         except DescriptorLost as exc:
             self._call(handler.handle_lost, (exc,))
-        return True
 
     def _is_lost(self, key: selectors.SelectorKey) -> bool:
         """Whether the descriptor of *key* is another's now."""
@@ -218,10 +227,10 @@ def _registered_already(fileobj: Any) -> KeyError:
     return KeyError(f"{fileobj!r} is registered already: use modify() to change its events")
 
 
-def _check_open(fd: int) -> None:
-    """Raise `ValueError` for a number that is no open descriptor: not every selector notices."""
+def _is_open(fd: int) -> bool:
+    """Whether this number is an open descriptor; yes where a socket is none."""
     try:
         os.fstat(fd)
     except OSError as exc:
-        if exc.errno == errno.EBADF and os.name == "posix":  # elsewhere a socket is no descriptor
-            raise ValueError(f"fileobj {fd} is not an open descriptor") from None
+        return exc.errno != errno.EBADF or os.name != "posix"
+    return True

@@ -223,16 +223,19 @@ def test_it_rests_before_it_waits_again(monkeypatch):
 
 
 @pytest.mark.skipif(not hasattr(select, "select"), reason="no select here")
-def test_select_goes_on_without_what_was_closed(pairs):
+@pytest.mark.parametrize("how", [close, close_number])
+@pytest.mark.parametrize("by_number", [True, False])
+def test_select_goes_on_without_what_was_closed(by_number, how, pairs):
     gone, _ = pairs()
     sock, peer = pairs()
     former, owner = Owner(gone), Owner(sock)
     with Reactor(selectors.SelectSelector()) as reactor:
-        reactor.register(former)
+        reactor.register(gone.fileno() if by_number else gone, EVENT_READ, former)
         reactor.register(owner)
-        gone.close()
+        how(gone)
         peer.send(b"x")
         reactor.handle_events(0)
         reactor.handle_events(0)
         assert owner.reads == 1
         assert [type(exc) for exc in former.lost] == [DescriptorLost]
+    gone.detach()  # or its end would be somebody else's
