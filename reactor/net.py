@@ -91,6 +91,8 @@ def families_of(address: Any) -> int:
     """The family to connect to *address* with: ``AF_UNIX`` for a path, ``AF_UNSPEC`` for a tuple."""
     if isinstance(address, tuple):
         check_address(socket.AF_INET6 if len(address) > 2 else socket.AF_INET, address)
+        if not 0 <= address[1] <= 65535:  # a look-up would take what is left of it
+            raise OverflowError(f"the port of an address is 0 to 65535, not {address[1]}")
         return socket.AF_UNSPEC
     if _UNIX is None or not isinstance(address, str | bytes | os.PathLike):
         raise TypeError(f"an address is a tuple (host, port), or a path for a Unix socket, not {address!r}")

@@ -299,6 +299,13 @@ def test_connect_to_what_is_no_address(reactor, address):
     assert not reactor.requests
 
 
+@pytest.mark.parametrize("port", [-1, 65536, 70000])
+def test_connect_to_what_is_no_port(reactor, port):
+    with nothing_left(), pytest.raises(OverflowError, match=f"port.*{port}"):
+        connect(reactor, ("127.0.0.1", port), Quiet)
+    assert not reactor.requests
+
+
 @pytest.mark.parametrize("handler", [None, 5, dict, lambda *args: None])
 def test_connect_with_what_is_no_handler(reactor, handler):
     with nothing_left(), pytest.raises(TypeError, match="handler"):
