@@ -393,6 +393,9 @@ class BaseServer:
             # A peer's doing, if the handler uses the socket itself (see `bound`), or a fault elsewhere.
             text = f"timed out in {self._request_named(client_address)}"
             self._log_throttle.warning(monotonic(), "timed out", text, exc_info=True)
+        elif isinstance(exc, BlockingIOError) and isinstance(self.limits, Limits) and not is_stream(self):
+            text = f"dropping the answer to {client_address!r}: send_timeout: there is no room for it"
+            self._log_throttle.warning(monotonic(), "send_timeout", text)
         elif isinstance(exc, OSError) and exc.errno in PEER_GONE and peer_is_gone(request):
             logger.debug("%r is gone: %s", client_address, exc)
         elif isinstance(exc, IncompleteReadError):  # a coroutine's; a state machine is not even told

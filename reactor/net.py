@@ -10,6 +10,7 @@ import os
 import select
 import socket
 import stat
+import struct
 from collections.abc import Iterator
 from typing import Any
 
@@ -159,6 +160,17 @@ def show_progress(sock: socket.socket) -> None:
     if sock.family in _INET and sock.type == socket.SOCK_STREAM and hasattr(socket, "TCP_NOTSENT_LOWAT"):
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
+
+
+def limit_sending(sock: socket.socket, seconds: float | None) -> None:
+    """Have a blocking `sendto` fail with `BlockingIOError` after so many seconds: a Unix peer whose queue is
+    full need never read. See SO_SNDTIMEO in socket(7)."""
+    if seconds is not None and hasattr(socket, "SO_SNDTIMEO"):
+        micros = max(1, math.ceil(min(seconds, LONGEST_WAIT) * 1_000_000))
+        with contextlib.suppress(OSError):
+            sock.setsockopt(
+                socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", *divmod(micros, 1_000_000))
+            )
 
 
 def is_connected(sock: socket.socket) -> bool:

@@ -5,6 +5,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+from reactor.acceptor import is_stream
 from reactor.base import BaseServer
 from reactor.net import (
     check_address,
@@ -12,6 +13,7 @@ from reactor.net import (
     claim_unix_path,
     close_quietly,
     family_for,
+    limit_sending,
     release_unix_path,
     show_progress,
     unix_path_identity,
@@ -71,6 +73,8 @@ class TCPServer(BaseServer):
             self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not self.dual_stack)
         if self.limits is not None:
             show_progress(self.socket)  # or `send_timeout` would not see it
+            if not is_stream(self):
+                limit_sending(self.socket, self.limits.send_timeout)
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
 

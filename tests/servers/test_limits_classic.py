@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import http.server
 import importlib
@@ -1048,3 +1049,49 @@ def test_a_peer_that_is_gone_is_a_debug_line_though_the_handler_has_closed_its_s
         assert peer.line() == b"ready\n"
         reset(peer)
         assert debug_log.hear().startswith("DEBUG")
+
+
+# A Unix peer that takes no answers
+
+
+class Echo(DatagramRequestHandler):
+    def handle(self):
+        self.wfile.write(self.rfile.read())
+
+
+def fill(path):
+    """Leave no room in the queue of the datagram socket at *path*, whoever has some to send."""
+    count = 1
+    while count:
+        count = 0
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as filler, contextlib.suppress(BlockingIOError):
+            filler.setblocking(False)
+            while True:
+                filler.sendto(b"", path)
+                count += 1
+
+
+def requests_end(server):
+    for thread in list(getattr(server, "_threads", None) or ()):
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+    deadline = time.monotonic() + PATIENCE
+    while getattr(server, "active_children", None) and time.monotonic() < deadline:
+        server.collect_children()
+    assert not server._abandon_requests(), "killed, or closing would wait for them"
+
+
+@pytest.mark.parametrize("cls", hosts("UnixDatagram", kinds=("", "Threading", "Forking")))
+def test_no_peer_holds_a_datagram_server_or_its_threads_and_children_for_ever(cls, caplog):
+    with serving(cls, Echo, limits=Limits(send_timeout=0.05)) as server, datagram_peer(server) as other:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as deaf:
+            deaf.bind(server.server_address + ".deaf")
+            fill(deaf.getsockname())
+            for _ in range(3):
+                deaf.sendto(b"x", server.server_address)
+            other.send(b"a word")
+            assert other.recv(100) == b"a word"
+            requests_end(server)
+    if "Forking" not in cls.__name__:  # children log for themselves
+        assert [record.levelname for record in caplog.records] == ["WARNING"]
+        assert "send_timeout" in caplog.text and ".deaf" in caplog.text
