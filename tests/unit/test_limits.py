@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+import inspect
 import math
 import pickle
+from itertools import pairwise
 
 import pytest
 
@@ -45,6 +48,16 @@ def test_the_defaults_are_those_that_are_promised(monkeypatch):
         "drain_timeout": 10,
         "linger_timeout": 2,
     }
+
+
+def test_all_of_them_are_shown_and_each_has_its_reason_beside_it():
+    limits = Limits(max_connections=5, idle_timeout=None)
+    assert all(f"{name}={getattr(limits, name)!r}" in str(limits) for name in NAMES)
+    (body,) = (each.body for each in ast.parse(inspect.getsource(Limits)).body)
+    following = {each.target.id: after for each, after in pairwise(body) if isinstance(each, ast.AnnAssign)}
+    assert list(following) == NAMES
+    for name, after in following.items():
+        assert isinstance(after, ast.Expr) and len(after.value.value.split()) > 5, name
 
 
 @pytest.mark.parametrize(
