@@ -136,22 +136,23 @@ class Acceptor(EventHandler):
                 return  # a hook stopped or closed the server
 
     def handle_write(self) -> None:
-        datagrams = self.datagrams
-        if datagrams is None or datagrams.flush():
+        if self.datagrams is None or self.datagrams.flush():
             self._watch(EVENT_READ)
-        elif datagrams.retry:
-            self._watch(EVENT_READ)
-            if self._retry is not None:
-                self._retry.cancel()
-            self._retry = self.reactor.call_later(datagrams.retry, self._wait_to_send)
 
     def send_datagrams(self, limit: int | None) -> None:
         """Give a datagram server's handlers a socket that keeps at most *limit* bytes for the kernel."""
         self.datagrams = DatagramSocket(self.server.socket, limit, self._wait_to_send, self._warn)
 
     def _wait_to_send(self) -> None:
-        if self._state is Accepting.ACCEPTING:
+        assert self.datagrams is not None
+        if self.datagrams.retry:
+            self._retry = self.reactor.call_later(self.datagrams.retry, self._send_again)
+        elif self._state is Accepting.ACCEPTING:
             self._watch(EVENT_READ | EVENT_WRITE)
+
+    def _send_again(self) -> None:
+        if self.datagrams is not None and not self.datagrams.flush():
+            self._wait_to_send()
 
     def _warn(self, cause: str, text: str) -> None:
         self.reactor.requests.warn(self.reactor.now, cause, text)
@@ -179,13 +180,14 @@ class Acceptor(EventHandler):
             self._leave()
             if self.fileno() >= 0:
                 self.server.socket.settimeout(self._timeout)
+        if self._retry is not None:
+            self._retry.cancel()
         self.reactor.withdraw(self)
 
     def _leave(self) -> None:
         self._state = Accepting.STOPPED
-        for timer in (self._service, self._retry):
-            if timer is not None:
-                timer.cancel()
+        if self._service is not None:
+            self._service.cancel()
         if self.reactor.registered(self.server):
             self.reactor.unregister(self.server)
 
@@ -239,7 +241,8 @@ class Acceptor(EventHandler):
     def come_back(self) -> None:
         """End a rest before its time: the server has room again."""
         if self._state is Accepting.PAUSED:
-            owing = self.datagrams is not None and self.datagrams.owed
+            datagrams = self.datagrams
+            owing = datagrams is not None and datagrams.owed and not datagrams.retry
             self._resume(EVENT_READ | EVENT_WRITE if owing else EVENT_READ)
 
     def _watch(self, events: int) -> None:

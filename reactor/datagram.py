@@ -6,7 +6,7 @@ the server's socket, and use it as one.
 
 Of IP the kernel refuses for want of room of its own, and says when there is some. Of Unix sockets it
 also refuses for a peer whose queue is full, and never says when that is over. So each address has a
-queue here, that of one holds up no other, and what readiness does not tell `retry` does.
+queue here, that of one holds up no other, and Unix peers are tried again after a while (`retry`).
 """
 
 import errno
@@ -31,9 +31,8 @@ class DatagramSocket:
 
     *limit*: bytes that may wait for the kernel, `None` for any; what comes beyond is dropped, as a
     network may, with one log line a second. *wait*: called when the first one has to wait:
-    watch the socket for ``EVENT_WRITE`` and call `flush`. *warn*: logs a cause and a text. `retry`:
-    seconds after which to do so again, where peers are full and readiness says nothing of them; else
-    0. Belongs to the loop's thread.
+    watch the socket for ``EVENT_WRITE`` and call `flush`, or call it `retry` seconds later, unless
+    they are 0. *warn*: logs a cause and a text. Belongs to the loop's thread.
     """
 
     def __init__(
@@ -52,7 +51,7 @@ class DatagramSocket:
         self._asks_peers = sock.family == getattr(socket, "AF_UNIX", None)
         #: Bytes that wait for the kernel.
         self.owed = 0
-        self.retry = 0.0
+        self.retry = FIRST_PAUSE if self._asks_peers else 0.0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
@@ -85,12 +84,8 @@ class DatagramSocket:
         for address in tuple(self._outbox):
             if not self._send_to(address) and not self._asks_peers:
                 break  # no room for anybody's
-        if not self._asks_peers or not self._outbox:
-            self.retry = 0.0
-        elif self._waiting < before or not self.retry:
-            self.retry = FIRST_PAUSE
-        else:
-            self.retry = min(self.retry * 2, LONGEST_PAUSE)
+        if self._asks_peers:
+            self.retry = FIRST_PAUSE if self._waiting < before else min(self.retry * 2, LONGEST_PAUSE)
         return not self._outbox
 
     def _send_to(self, address: Any) -> bool:

@@ -3,6 +3,8 @@
 import contextlib
 import logging
 import os
+import pathlib
+import select
 import socket
 
 import pytest
@@ -33,6 +35,11 @@ from tests.support.servers import (
 EVERY = hosts("UDP", "UnixDatagram", standard=True)
 IN_PROCESS = hosts("UDP", "UnixDatagram", kinds=("", "Threading", "Reactor"))
 needs_unix = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets")
+#: Where the queues of Unix peers are longer, one of them takes all that the server's socket may send.
+QUEUE_LENGTH = pathlib.Path("/proc/sys/net/unix/max_dgram_qlen")
+short_queues = pytest.mark.skipif(
+    not QUEUE_LENGTH.exists() or int(QUEUE_LENGTH.read_text()) > 50, reason="one peer's queue is all there is"
+)
 LARGEST = 65507  # bytes of an IPv4 datagram
 
 
@@ -187,7 +194,7 @@ def test_datagrams_and_connections_on_one_port_in_one_loop():
             assert stream.recv(100) == b"A LINE\n"
 
 
-@needs_unix
+@short_queues
 def test_a_unix_peer_that_takes_no_answers_costs_nobody_else_theirs_and_no_time():
     clock = ManualClock()
     with (
@@ -224,6 +231,36 @@ def test_a_unix_peer_that_takes_no_answers_costs_nobody_else_theirs_and_no_time(
         assert answers == [b"%d" % number for number in range(sent)]
         assert server._hosted.datagrams.owed == 0
         assert reactor.handle_events(0) == 0
+
+
+@short_queues
+def test_what_waits_for_a_unix_peer_is_sent_though_the_socket_is_never_said_to_have_room():
+    """It is not while a quarter of its buffer lies with peers, who may leave it there."""
+    clock = ManualClock()
+    with (
+        Reactor(clock=clock) as reactor,
+        made(ReactorUnixDatagramServer, Sized) as server,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as slow,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as deaf,
+    ):
+        server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 20_000)
+        reactor.register(server)
+        for name, peer in (("deaf", deaf), ("slow", slow)):
+            peer.bind(f"{server.server_address}.{name}")
+            waiting = server._hosted.datagrams._waiting
+            while server._hosted.datagrams._waiting == waiting:
+                peer.sendto(b"four", server.server_address)
+                reactor.handle_events(0)
+        assert not select.select([], [server.socket], [], 0)[1]
+        slow.setblocking(False)
+        while True:
+            try:
+                assert slow.recv(100) == b"4"
+            except BlockingIOError:
+                break
+        clock.advance(1)
+        reactor.handle_events(0)
+        assert slow.recv(100) == b"4"
 
 
 @needs_unix
