@@ -505,11 +505,12 @@ class dispatcher(_Channel):
     # Called by the loop
 
     def handle_read_event(self) -> None:
-        if self.accepting:
-            self.handle_accept()
-            return
-        if not self.connected and self.connecting:
-            self.handle_connect_event()
+        if not self._now_open:
+            if self.accepting:
+                self.handle_accept()
+                return
+            if not self.connected and self.connecting:
+                self.handle_connect_event()
         try:
             self.handle_read()
         except Exception:

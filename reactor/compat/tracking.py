@@ -16,6 +16,9 @@ from operator import attrgetter
 from types import MethodType
 from typing import Any, Protocol
 
+#: What decides whether a channel is open, which is then known without asking for them at each event.
+_OPENING = ("connected", "accepting")
+
 #: A class that has its own of these may do anything when an attribute is set.
 MACHINERY = ("__setattr__", "__delattr__", "__getattribute__")
 
@@ -65,6 +68,7 @@ class Seat:
 
 def _become(channel: Any, other: Any) -> None:
     _class_of.__set__(channel, other)
+    object.__setattr__(channel, "_now_open", False)  # for all that is known
     _tell(channel)
 
 
@@ -84,7 +88,9 @@ class Channel:
     _now_socket: Any = None
     _now_connected: Any = False
     _now_accepting: Any = False
+    _now_open = False  #: connected and not accepting, and the class has no say in it
     _now_connecting: Any = False
+    _watches_opening = True
     _now_producer_fifo: Any = None
     _own_readable: Any = None
     _own_writable: Any = None
@@ -96,6 +102,7 @@ class Channel:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """A class that sets or gets its attributes in a way of its own has plain ones, and is asked."""
         super().__init_subclass__(**kwargs)
+        cls._watches_opening = all(isinstance(inspect.getattr_static(cls, name), Watched) for name in _OPENING)
         if not meddles(cls):
             return
         for name in dir(cls):
@@ -182,9 +189,13 @@ class Watched(property):
 
     def __init__(self, name: str, *, anew: bool = False) -> None:
         place = f"_now_{name}"
+        opens = name in _OPENING
 
         def put(channel: Any, value: Any) -> None:
             object.__setattr__(channel, place, value)
+            if opens and channel._watches_opening:
+                is_open = bool(channel._now_connected and not channel._now_accepting)
+                object.__setattr__(channel, "_now_open", is_open)
             seat = channel._seat
             if seat is not None:
                 if anew:  # the descriptor may be another now
