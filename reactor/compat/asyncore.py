@@ -103,6 +103,8 @@ def readwrite(obj: _Any, flags: int) -> None:
     try:
         if flags & _flags.IN:
             obj.handle_read_event()
+        if flags == _flags.IN:  # as usual
+            return
         if flags & _flags.OUT:
             obj.handle_write_event()
         if flags & _flags.PRI:

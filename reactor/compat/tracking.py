@@ -102,7 +102,9 @@ class Channel:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """A class that sets or gets its attributes in a way of its own has plain ones, and is asked."""
         super().__init_subclass__(**kwargs)
-        cls._watches_opening = all(isinstance(inspect.getattr_static(cls, name), Watched) for name in _OPENING)
+        cls._watches_opening = all(
+            isinstance(inspect.getattr_static(cls, name), Watched) for name in _OPENING
+        )
         if not meddles(cls):
             return
         for name in dir(cls):
