@@ -39,7 +39,7 @@ extern int epoll_fd;
 extern struct connection connections[MAX_CONNECTIONS];
 extern size_t count, active;
 
-/* main.c */
+/* basics.c */
 void fail(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
 double now(void);
 
