@@ -181,6 +181,8 @@ def lists(module: ModuleType, part: str) -> list[Any]:
         if part == "join":
             transcript.returns("join", threads.join)
         if part == "reap":
+            for thread in list(threads):
+                thread.join(PATIENCE)  # one that `threading` knows no more may live for a moment yet
             transcript.returns("reap", threads.reap)
             transcript.note(len(threads))
         if part == "pop_all":
