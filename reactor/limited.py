@@ -24,7 +24,7 @@ from typing import Any, NoReturn
 
 from reactor.limits import LimitExceeded, Limits, TimeLimitExceeded
 from reactor.log import Throttle
-from reactor.net import LONGEST_WAIT, is_ready, shut_down
+from reactor.net import LONGEST_WAIT, is_ready, reset_when_closed, shut_down
 from reactor.table import RequestState
 
 #: Bytes that TLS is given at once, for it takes all or nothing, and each step has `send_timeout`.
@@ -197,6 +197,8 @@ class RequestMeter:
 
     def _pass(self, error: type[LimitExceeded], name: str, figures: str) -> NoReturn:
         if name not in self._passed:
+            if name == "send_timeout":
+                reset_when_closed(self._socket)
             self._passed[name] = partial(error, f"{name}: {figures}")
             self._throttle.warning(monotonic(), name, f"closing {self._peer!r}: {name}: {figures}")
         raise self._passed[name]()

@@ -197,6 +197,13 @@ def end_quietly(sock: Any) -> None:
     close_quietly(sock)
 
 
+def reset_when_closed(sock: Any) -> None:
+    """Have closing *sock* drop what the system has not sent yet, and the peer see a reset: of one that takes
+    nothing the system would keep it for minutes, and the end would come behind it. SO_LINGER in socket(7)."""
+    with contextlib.suppress(OSError, AttributeError):  # a server's own kind of request may have none
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
 def claim_unix_path(path: Any, kind: int) -> None:
     """Remove a Unix socket left at *path* by a server that is gone; leave one that somebody has.
 

@@ -23,6 +23,7 @@ from reactor.limits import Limits
 from reactor.log import logger
 from reactor.loop import Reactor
 from reactor.machine import BUDGET, CLOSED, FULL, HELD, NEXT_TURN, PAUSED, Input, StateMachine
+from reactor.net import reset_when_closed
 from reactor.table import TIMEOUTS, RequestState
 
 #: Bytes read and thrown away at most after the last reply.
@@ -264,9 +265,12 @@ class ConnectionRow(StateMachine, EventHandler):
             self._set_mask(EVENT_WRITE)
 
     def abort(self) -> None:
-        """End at once: what is owed is dropped. Calling it again does nothing."""
+        """End at once: what is owed is dropped, which the peer learns by a reset. Calling it again does
+        nothing."""
         if self._row_state is not RequestState.CLOSED:
             self.reactor.check("abort")
+            if self._outbox is not None and self.socket is not None:
+                reset_when_closed(self.socket)
             self._end()
 
     def handle_lost(self, exc: DescriptorLost) -> None:

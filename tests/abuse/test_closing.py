@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import select
 import signal
+import socket
 import threading
 import time
 
 import pytest
 
+import reactor
 from reactor import (
     AsyncStreamRequestHandler,
     Limits,
@@ -18,6 +22,7 @@ from reactor import (
     ReactorUnixStreamServer,
     RequestState,
     StateRequestHandler,
+    StreamRequestHandler,
 )
 from tests.support.pairs import House
 from tests.support.servers import PATIENCE, Peer, connected, ended, in_loop, nothing_left, program, serving
@@ -66,6 +71,12 @@ class Coroutine(AsyncStreamRequestHandler):
 
     def finish(self):
         self.server.finished.append(self)
+
+
+class Plain(StreamRequestHandler):
+    def handle(self):
+        self.rfile.readline()
+        self.wfile.write(b"x" * 3_000_000)
 
 
 #: What brings a row to each state, and that state.
@@ -321,3 +332,25 @@ def test_a_reply_that_is_cut_off_is_counted_though_its_handler_has_closed(handle
             house.reactor.run()
         (line,) = [line for line in house.lines() if "draining" in line]
         assert "1 partial requests lost" in line
+
+
+GIVEN_UP = [
+    ("ReactorTCPServer", States),
+    ("ReactorTCPServer", Coroutine),
+    ("ThreadingTCPServer", Plain),
+    ("ThreadingTCPServer", States),
+    ("ForkingTCPServer", Plain),
+]
+
+
+@pytest.mark.parametrize(("name", "handler"), GIVEN_UP)
+def test_a_peer_that_takes_nothing_and_is_given_up_is_reset(name, handler):
+    """The system would keep for minutes what it has not sent yet, and the end would come after that."""
+    attributes = {"limits": Limits(send_timeout=0.2), "finished": []}
+    server_class = getattr(reactor, name)
+    with serving(server_class, handler, **attributes) as server, connected(server, 4096) as peer:
+        peer.send(b"big\n")
+        end = select.poll()
+        end.register(peer.socket, 0)  # it reads nothing, so it hears of nothing else
+        assert end.poll(PATIENCE * 1000)
+        assert peer.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNRESET
